@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package nacos
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"time"
+)
+
+// errDied reports a server that ended while it was awaited.
+var errDied = errors.New("died at start")
+
+// killTimeout bounds the wait for a killed process; only a process stuck in the
+// kernel takes longer.
+const killTimeout = 10 * time.Second
+
+// process is a child that does not outlive this process.
+type process struct {
+	pid  int
+	end  context.CancelFunc // kills it
+	done chan struct{}      // closed when it is gone and reaped
+}
+
+// startProcess starts a program in dir, its output in the file logPath.
+func startProcess(dir, logPath, name string, args ...string) (*process, error) {
+	out, err := os.OpenFile(logPath, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600) //nolint:gosec // the rig's own log
+	if err != nil {
+		return nil, fmt.Errorf("nacos: %w", err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, out, out
+	bind(cmd)
+
+	p := &process{end: cancel, done: make(chan struct{})}
+	started := make(chan error, 1)
+	go func() {
+		// The kernel ends the child with the thread that started it, so that
+		// thread waits here as long as the child lives.
+		runtime.LockOSThread()
+		defer close(p.done)
+		defer cancel()
+		defer func() { _ = out.Close() }() // written by the child only
+		err := cmd.Start()
+		if err == nil {
+			p.pid = cmd.Process.Pid
+		}
+		started <- err
+		if err == nil {
+			_ = cmd.Wait() // how it ended is in its log
+		}
+	}()
+	if err := <-started; err != nil {
+		<-p.done
+		return nil, fmt.Errorf("nacos: %w", err)
+	}
+	return p, nil
+}
+
+// kill ends the process with its group and waits until it is gone.
+func (p *process) kill() error {
+	p.end()
+	select {
+	case <-p.done:
+		return nil
+	case <-time.After(killTimeout):
+		return fmt.Errorf("nacos: process %d: still there %v after it was killed", p.pid, killTimeout)
+	}
+}
