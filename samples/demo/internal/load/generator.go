@@ -36,7 +36,6 @@ type Generator struct {
 	cfg    Config
 	client *http.Client
 	gray   atomic.Int64 // percent of the requests that are coloured
-	first  atomic.Int64 // of the current share: the spread starts anew
 
 	mu      sync.Mutex
 	records []Record

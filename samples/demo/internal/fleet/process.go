@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package fleet
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// LogName is the file in a process's folder that holds what it wrote.
+const LogName = "out.log"
+
+// killTimeout bounds the wait for a killed process.
+const killTimeout = 10 * time.Second
+
+// Process is one child: it has a folder and a process group of its own and, on
+// Linux, does not outlive the demo even if that is killed. Safe for concurrent use.
+type Process struct {
+	Dir string
+
+	cmd  *exec.Cmd
+	done chan struct{} // closed when it is gone and reaped
+	err  error         // of its end; read after done
+}
+
+// launch starts argv in dir and hands each line of its output to line, which one
+// goroutine calls. The output is also kept in the file LogName.
+func launch(dir string, argv, env []string, line func(string)) (*Process, error) {
+	file, err := os.OpenFile(filepath.Join(dir, LogName), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600) //nolint:gosec // in our own temporary folder
+	if err != nil {
+		return nil, fmt.Errorf("fleet: %w", err)
+	}
+	out := &splitter{file: file, line: line}
+	cmd := exec.CommandContext(context.Background(), argv[0], argv[1:]...) //nolint:gosec // the programs we have just built
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), env...)
+	cmd.Stdout, cmd.Stderr = out, out
+	cmd.WaitDelay = time.Second
+	cmd.SysProcAttr = attributes()
+	p := &Process{Dir: dir, cmd: cmd, done: make(chan struct{})}
+	started := make(chan error, 1)
+	go func() {
+		// The kernel ends the child with the thread that started it, so that
+		// thread waits here as long as the child lives.
+		runtime.LockOSThread()
+		defer close(p.done)
+		defer func() { _ = file.Close() }()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			p.err = cmd.Wait()
+			out.flush()
+		}
+	}()
+	if err := <-started; err != nil {
+		<-p.done
+		return nil, fmt.Errorf("fleet: %w", err)
+	}
+	return p, nil
+}
+
+// PID returns the process id.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
+// Done is closed when the process is gone and all it wrote has been read.
+func (p *Process) Done() <-chan struct{} { return p.done }
+
+// Running reports whether the process is still there.
+func (p *Process) Running() bool {
+	select {
+	case <-p.done:
+		return false
+	default:
+		return true
+	}
+}
+
+// Signal sends a signal and returns the time just before it was sent.
+func (p *Process) Signal(sig syscall.Signal) (time.Time, error) {
+	at := time.Now()
+	err := p.cmd.Process.Signal(sig)
+	if errors.Is(err, os.ErrProcessDone) {
+		return at, fmt.Errorf("fleet: process %d has already ended: %w", p.PID(), err)
+	}
+	return at, err
+}
+
+// Wait waits until the process is gone, at most for limit.
+func (p *Process) Wait(ctx context.Context, limit time.Duration) error {
+	late := time.NewTimer(limit)
+	defer late.Stop()
+	select {
+	case <-p.done:
+		return p.err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-late.C:
+		return fmt.Errorf("fleet: process %d is still there %v later", p.PID(), limit)
+	}
+}
+
+// Kill ends the process and its group at once and waits until it is gone.
+// Killing one that has ended does nothing.
+func (p *Process) Kill() error {
+	if !p.Running() {
+		return nil
+	}
+	killGroup(p.cmd.Process)
+	select {
+	case <-p.done:
+		return nil
+	case <-time.After(killTimeout):
+		return fmt.Errorf("fleet: process %d is still there %v after kill -9", p.PID(), killTimeout)
+	}
+}
+
+// splitter copies output to a file and cuts it into lines.
+type splitter struct {
+	mu   sync.Mutex
+	file io.Writer
+	line func(string)
+	rest []byte
+}
+
+func (s *splitter) Write(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, err := s.file.Write(b); err != nil {
+		return 0, err
+	}
+	s.rest = append(s.rest, b...)
+	for {
+		i := bytes.IndexByte(s.rest, '\n')
+		if i < 0 {
+			return len(b), nil
+		}
+		s.line(string(s.rest[:i]))
+		s.rest = s.rest[i+1:]
+	}
+}
+
+// flush hands over a last line that was never ended.
+func (s *splitter) flush() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.rest) > 0 {
+		s.line(string(s.rest))
+		s.rest = nil
+	}
+}

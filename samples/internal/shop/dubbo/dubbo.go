@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package dubbo starts and stops dubbo-go for the shop's programs. It imports
+// the parts of dubbo-go that they use.
+package dubbo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"dubbo.apache.org/dubbo-go/v3"
+	"dubbo.apache.org/dubbo-go/v3/graceful_shutdown"
+	triple "dubbo.apache.org/dubbo-go/v3/protocol/triple/triple_protocol"
+
+	"github.com/graylane/graylane/samples/internal/shop"
+)
+
+// Load starts dubbo-go with the file at path: it connects the clients and
+// serves the handlers that were set before. dubbo-go reports some faults of
+// the file by a panic; they come back as errors.
+func Load(path string) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("configuration %s: %v", path, r)
+		}
+	}()
+	if err := dubbo.Load(dubbo.WithPath(path)); err != nil {
+		return fmt.Errorf("configuration %s: %w", path, err)
+	}
+	return nil
+}
+
+// Wait returns when the process has been told to stop (SIGTERM, SIGINT) and
+// has finished what it was doing.
+func Wait() error {
+	<-graceful_shutdown.Done()
+	return graceful_shutdown.Shutdown(context.Background())
+}
+
+// Failed logs a call to service that did not succeed and returns its error
+// for the caller of this program: the code survives, the metadata does not,
+// for that speaks of the failed call only.
+func Failed(requestID, service string, err error) error {
+	shop.LogCallFailed(requestID, service, err)
+	return triple.NewError(code(err), fmt.Errorf("%s: %w", service, err))
+}
+
+// code is the code of err, also where it is this side's own deadline.
+func code(err error) triple.Code {
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return triple.CodeDeadlineExceeded
+	case errors.Is(err, context.Canceled):
+		return triple.CodeCanceled
+	default:
+		return triple.CodeOf(err)
+	}
+}

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package shop
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"gopkg.in/yaml.v3"
+)
+
+// Settings are the few values of a dubbogo.yml that a program itself needs.
+type Settings struct {
+	Path string // the file they come from
+	App  string // dubbo.application.name
+	Port string // dubbo.protocols.tri.port, "" without
+}
+
+// ConfPath returns flagValue, or else the committed file conf/name of the
+// program, so that `go run ./samples/user` works at the top of the repository
+// and `go run .` in samples/user.
+func ConfPath(program, name, flagValue string) string {
+	if flagValue != "" {
+		return flagValue
+	}
+	path := filepath.Join("samples", program, "conf", name)
+	if _, err := os.Stat(path); err == nil {
+		return path
+	}
+	return filepath.Join("conf", name)
+}
+
+// ReadSettings reads a dubbogo.yml. It reports a missing file, YAML that does
+// not parse (with its line) and an application without a name; the meaning of
+// all other keys is Dubbo's and Graylane's business.
+func ReadSettings(path string) (Settings, error) {
+	src, err := os.ReadFile(path) //nolint:gosec // the user names the file
+	if err != nil {
+		return Settings{}, fmt.Errorf("configuration: %w", err)
+	}
+	var conf struct {
+		Dubbo struct {
+			Application struct {
+				Name string `yaml:"name"`
+			} `yaml:"application"`
+			Protocols map[string]struct {
+				Port string `yaml:"port"`
+			} `yaml:"protocols"`
+		} `yaml:"dubbo"`
+	}
+	if err := yaml.Unmarshal(src, &conf); err != nil {
+		return Settings{}, fmt.Errorf("configuration %s: %w", path, oneLine(err))
+	}
+	s := Settings{Path: path, App: conf.Dubbo.Application.Name, Port: conf.Dubbo.Protocols["tri"].Port}
+	if s.App == "" {
+		return Settings{}, fmt.Errorf("configuration %s: dubbo.application.name: got none, want the service's name", path)
+	}
+	return s, nil
+}
+
+// oneLine shortens yaml's list of type errors to its first, which is enough
+// to find the place.
+func oneLine(err error) error {
+	var te *yaml.TypeError
+	if errors.As(err, &te) && len(te.Errors) > 0 {
+		return errors.New("yaml: " + te.Errors[0])
+	}
+	return err
+}
