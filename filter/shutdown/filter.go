@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package shutdown
+
+import (
+	"context"
+	"sync/atomic"
+
+	"dubbo.apache.org/dubbo-go/v3/common"
+	"dubbo.apache.org/dubbo-go/v3/common/constant"
+	"dubbo.apache.org/dubbo-go/v3/common/extension"
+	"dubbo.apache.org/dubbo-go/v3/filter"
+	"dubbo.apache.org/dubbo-go/v3/protocol/base"
+	"dubbo.apache.org/dubbo-go/v3/protocol/result"
+)
+
+// Name is the filter's name in dubbogo.yml. It must be the first of a service's
+// filters, so that it sees what every other filter answers; never on the health,
+// reflection and metadata services, whose streams live as long as their callers.
+const Name = "graylane-shutdown"
+
+func init() { extension.SetFilter(Name, func() filter.Filter { return New(Process()) }) }
+
+// Filter counts, marks and refuses the calls of one service.
+type Filter struct {
+	gate    *Gate
+	service atomic.Pointer[service]
+}
+
+var _ filter.Filter = (*Filter)(nil)
+
+// service is what the filter needs of its invoker's URL.
+type service struct {
+	url    *common.URL
+	name   string
+	triple bool
+}
+
+// New returns a filter that keeps its books in g.
+func New(g *Gate) *Filter { return &Filter{gate: g} }
+
+// Invoke runs the handler, unless the gate refuses.
+func (f *Filter) Invoke(ctx context.Context, invoker base.Invoker, inv base.Invocation) result.Result {
+	g, s := f.gate, f.serviceOf(invoker)
+	c := g.callers.of(inv, g.incarnation)
+	if !s.triple && !c.overDubbo.Load() {
+		c.overDubbo.Store(true)
+	}
+	if !g.enter(c, g.now()) {
+		return refuse(s.triple, g.closingMark)
+	}
+	running := c.running(s.name, inv.MethodName())
+	running.Add(1)
+	finished := false
+	defer func() { g.leave(c, running, finished) }()
+	res := invoker.Invoke(ctx, inv)
+	finished = true
+	if mark := g.mark(); mark != "" && stamp(res, s.triple, mark) && g.Closing() {
+		g.informed(c)
+	}
+	return res
+}
+
+// OnResponse changes nothing: Invoke has done it, inside the call's count.
+func (f *Filter) OnResponse(_ context.Context, res result.Result, _ base.Invoker, _ base.Invocation) result.Result {
+	return res
+}
+
+// serviceOf reads the invoker's URL once.
+func (f *Filter) serviceOf(invoker base.Invoker) *service {
+	u := invoker.GetURL()
+	if s := f.service.Load(); s != nil && s.url == u {
+		return s
+	}
+	s := &service{url: u}
+	if u != nil {
+		s.name = u.Service()
+		s.triple = u.Protocol == constant.TriProtocol
+	}
+	f.service.Store(s)
+	return s
+}
