@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package endpoint
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"dubbo.apache.org/dubbo-go/v3/protocol/base"
+)
+
+// Endpoint is an instance for one service. Its exported fields are set before
+// it is published and not changed after.
+type Endpoint struct {
+	*Instance
+	// Invoker sends a call to it.
+	Invoker base.Invoker
+	// Tag is the lane that the instance is in, "" for the baseline.
+	Tag string
+	// Caller is sent to it as graylane-caller, boxed once; nil: it would not believe it.
+	Caller any
+	// Weight is its share when warm, relative to the others; 0 gets no calls
+	// unless all have 0.
+	Weight float64
+
+	inflight atomic.Int64
+	retired  atomic.Pointer[func()]
+	retire   sync.Once
+}
+
+// Outcome is how a call ended, for the ledger.
+type Outcome uint8
+
+// The outcomes. Failed calls are known not to have left this process.
+const (
+	Answered Outcome = iota
+	Refused
+	Failed
+	Unknown
+)
+
+// Begin counts a call in and reports whether it may start: false once the
+// endpoint is retired, or its instance is closing or an outlier, unless last says
+// that there is nothing else. The check
+// comes after the count, so that a call either starts before
+// [Instance.MarkClosing] returns or not at all. Each true wants one End.
+func (e *Endpoint) Begin(last bool) bool {
+	e.inflight.Add(1)
+	if !last && e.flags.Load()&(closing|outlier) != 0 || e.retired.Load() != nil {
+		e.leave()
+		return false
+	}
+	e.sent.Add(1)
+	return true
+}
+
+// End counts a call out.
+func (e *Endpoint) End(o Outcome) {
+	switch o {
+	case Answered:
+		e.answered.Add(1)
+		if e.strikes.Load() != 0 {
+			e.strikes.Store(0)
+		}
+	case Refused:
+		e.refused.Add(1)
+	case Failed:
+		e.sent.Add(-1)
+		e.failed.Add(1)
+	case Unknown:
+		e.unknown.Add(1)
+	}
+	e.leave()
+}
+
+// Reroute counts a call that goes to another endpoint after this one.
+func (e *Endpoint) Reroute() { e.rerouted.Add(1) }
+
+// InFlight returns the calls of this service that are on their way.
+func (e *Endpoint) InFlight() int64 { return e.inflight.Load() }
+
+// Retire runs free once, when the last call has returned; at once if none is in
+// flight. No call begins after it.
+func (e *Endpoint) Retire(free func()) {
+	e.retired.Store(&free)
+	if e.inflight.Load() == 0 {
+		e.release()
+	}
+}
+
+func (e *Endpoint) leave() {
+	if e.inflight.Add(-1) == 0 && e.retired.Load() != nil {
+		e.release()
+	}
+}
+
+func (e *Endpoint) release() { e.retire.Do(*e.retired.Load()) }

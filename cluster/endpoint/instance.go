@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package endpoint
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/graylane/graylane/internal/curve"
+)
+
+// flags of an instance.
+const (
+	closing    = 1 << iota // it said, or showed, that it leaves
+	outlier                // kept out for a while after failures
+	warm                   // past its window: no clock is read any more
+	calibrated             // its first answer has been seen
+)
+
+// Instance is one incarnation at one address. See the package comment.
+type Instance struct {
+	// Address is host:port. Incarnation names the process start; it is empty for
+	// peers that do not publish one (plain dubbo-go, Java).
+	Address, Incarnation string
+	// App is the application that runs there, "" if unknown.
+	App string
+
+	table   *Table
+	flags   atomic.Uint32
+	readyAt atomic.Int64 // monotonic, see now
+	window  time.Duration
+	refs    int // guarded by table.mu
+
+	sent, answered, refused, failed, unknown, rerouted atomic.Int64
+	strikes                                            atomic.Int32 // timeouts in a row
+}
+
+// Birth is what a registry says of an instance's age.
+type Birth struct {
+	// Start is when it became ready, by its own clock; zero if unknown, and then
+	// the instance counts as warm.
+	Start time.Time
+	// Window is its warm-up time; 0 or less: warm from the start.
+	Window time.Duration
+	// Appeared says that this process saw it join, so that its own monotonic
+	// clock measures the age and no other clock is trusted.
+	Appeared bool
+}
+
+var epoch = time.Now()
+
+// now is the monotonic clock, as time since this process started.
+func now() int64 { return int64(time.Since(epoch)) }
+
+func (i *Instance) born(b Birth) {
+	i.window = b.Window
+	if b.Start.IsZero() || b.Window <= 0 {
+		i.flags.Store(warm | calibrated)
+		return
+	}
+	age := time.Duration(0)
+	if !b.Appeared {
+		age = max(time.Since(b.Start), 0)
+	}
+	i.readyAt.Store(now() - int64(age))
+	if age >= b.Window {
+		i.flags.Store(warm)
+	}
+}
+
+// Calibrate takes the age that the provider itself reports while it warms up, or
+// learns that it no longer does (warming false). Only the first answer counts:
+// the clocks' difference is gone after one call.
+func (i *Instance) Calibrate(warming bool, age time.Duration) {
+	if !i.set(calibrated) {
+		return
+	}
+	if !warming {
+		if i.Incarnation != "" && i.set(warm) { // a peer that would have told
+			i.changed()
+		}
+		return
+	}
+	i.readyAt.Store(now() - int64(age))
+	if age < i.window {
+		i.flags.And(^uint32(warm))
+	} else {
+		i.set(warm)
+	}
+	i.changed()
+}
+
+// Calibrated reports whether an answer has been seen, so that callers need not
+// look for its age again.
+func (i *Instance) Calibrated() bool { return i.flags.Load()&calibrated != 0 }
+
+// Age returns how long the instance has been ready, at least 0. It is only
+// meaningful while it warms up.
+func (i *Instance) Age() time.Duration { return max(time.Duration(now()-i.readyAt.Load()), 0) }
+
+// Warm reports whether the instance is past its window, as last computed.
+func (i *Instance) Warm() bool { return i.flags.Load()&warm != 0 }
+
+// Factor returns the share of its weight that the instance gets now, 0 to 1.
+func (i *Instance) Factor(p, floor float64) float64 {
+	if i.flags.Load()&warm != 0 {
+		return 1
+	}
+	age := i.Age()
+	if age >= i.window {
+		if i.set(warm) {
+			i.changed() // the guard of every pool with it must be computed again
+		}
+		return 1
+	}
+	return curve.Factor(age, i.window, p, floor)
+}
+
+// MarkClosing takes the instance out of all pools, for good: only a new
+// incarnation brings its address back. It reports whether this was news. From
+// its return on no call of this process starts there, but for those to levels
+// that have nothing else.
+func (i *Instance) MarkClosing() bool {
+	news := i.set(closing)
+	if news {
+		i.changed()
+	}
+	return news
+}
+
+// SetOutlier takes the instance out of the pools, or lets it in again.
+func (i *Instance) SetOutlier(out bool) bool {
+	var news bool
+	if out {
+		news = i.set(outlier)
+	} else {
+		news = i.flags.And(^uint32(outlier))&outlier != 0
+		i.strikes.Store(0)
+	}
+	if news {
+		i.changed()
+	}
+	return news
+}
+
+// Closing and Outlier report why an instance is out of the pools.
+func (i *Instance) Closing() bool { return i.flags.Load()&closing != 0 }
+
+// Outlier reports whether failures keep the instance out.
+func (i *Instance) Outlier() bool { return i.flags.Load()&outlier != 0 }
+
+// Usable reports that the instance is neither closing nor an outlier.
+func (i *Instance) Usable() bool { return i.flags.Load()&(closing|outlier) == 0 }
+
+// Strike counts a timeout or an unavailable answer and returns how many there
+// were in a row; an answer ends the row.
+func (i *Instance) Strike() int { return int(i.strikes.Add(1)) }
+
+func (i *Instance) set(bit uint32) (news bool) { return i.flags.Or(bit)&bit == 0 }
+
+func (i *Instance) changed() {
+	if i.table != nil {
+		i.table.notify()
+	}
+}

@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package lossless
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"dubbo.apache.org/dubbo-go/v3/cluster/directory"
+	"dubbo.apache.org/dubbo-go/v3/common"
+	"dubbo.apache.org/dubbo-go/v3/common/constant"
+	"dubbo.apache.org/dubbo-go/v3/protocol/base"
+	"dubbo.apache.org/dubbo-go/v3/protocol/result"
+
+	"github.com/graylane/graylane/cluster/endpoint"
+	"github.com/graylane/graylane/cluster/tagrouter"
+	"github.com/graylane/graylane/filter/tag"
+	"github.com/graylane/graylane/internal/conf"
+	"github.com/graylane/graylane/loadbalance/warmup"
+)
+
+// maxReroutes bounds the endpoints that one call tries beside the first.
+const maxReroutes = 3
+
+// Invoker is one reference: a service as this process calls it.
+type Invoker struct {
+	dir     directory.Directory
+	view    *view
+	budget  *budget
+	service string
+	triple  bool
+
+	tag, force string // the reference's own, for calls without
+	timeout    string // of the reference, for the dubbo protocol, which forgets it
+	retries    int    // where they were set explicitly, else 0
+}
+
+var _ base.Invoker = (*Invoker)(nil)
+
+// New returns an invoker over the endpoints of src, which is what d lists.
+func New(d directory.Directory, src endpoint.Source) *Invoker {
+	u := reference(d)
+	i := &Invoker{dir: d, view: newView(src), budget: newBudget()}
+	if u != nil {
+		i.service = u.Service()
+		i.triple = isTriple(u)
+		i.tag, i.force = u.GetParam(tag.KeyTag, ""), u.GetParam(tag.KeyForce, "")
+		i.timeout = u.GetParam(constant.TimeoutKey, "")
+		i.retries = u.GetParamByIntValue(constant.RetriesKey, 0)
+	}
+	return i
+}
+
+// GetURL returns the directory's URL.
+func (i *Invoker) GetURL() *common.URL { return i.dir.GetURL() }
+
+// IsAvailable reports whether any endpoint is usable.
+func (i *Invoker) IsAvailable() bool { return i.view.cur.Load().Available() }
+
+// Destroy ends the reference and its directory. Calls in flight end as they may.
+func (i *Invoker) Destroy() {
+	i.view.close()
+	i.dir.Destroy()
+}
+
+// call is the state of one call over all endpoints that it tries.
+type call struct {
+	ctx      context.Context
+	inv      base.Invocation
+	wanted   string
+	force    bool
+	unary    bool
+	trailer  *http.Header
+	timeout  string // the attachment as the caller set it
+	tried    [maxReroutes + 1]*endpoint.Endpoint
+	attempts int
+}
+
+// Invoke sends the call. Its error wraps [endpoint.ErrNoEndpoint] if no endpoint
+// may serve it; any other error is the endpoint's own.
+func (i *Invoker) Invoke(ctx context.Context, inv base.Invocation) result.Result {
+	i.budget.calls.Add(1)
+	c := call{ctx: ctx, inv: inv}
+	c.wanted, c.force = i.wanted(inv)
+	if kind, ok := inv.GetAttribute(constant.CallTypeKey); !ok || kind == constant.CallUnary {
+		c.unary = true
+	}
+	if i.triple && c.unary {
+		c.trailer = trailerOf(inv)
+	} else if !i.triple {
+		c.timeout, _ = inv.GetAttachment(constant.TimeoutKey)
+	}
+	var last result.Result
+	for {
+		e, d, err := i.choose(&c)
+		if err != nil {
+			if last != nil {
+				return last // why the endpoints that there were did not serve
+			}
+			stats.noEndpoint.Add(1)
+			return &result.RPCResult{Err: fmt.Errorf("No provider available for %s: %w", i.service, err)} //nolint:staticcheck // dubbo-go's words: people alert on them
+		}
+		if c.attempts == 0 && d.Reason != "" {
+			stats.fallback[reasonIndex(d.Reason)].Add(1)
+		}
+		res, v := i.send(&c, e, d)
+		if v.outcome == endpoint.Answered || !i.again(&c, e, d, v, res) {
+			return res
+		}
+		last = res
+	}
+}
+
+// wanted is [tagrouter.Wanted] with the reference's parameters read once.
+func (i *Invoker) wanted(inv base.Invocation) (string, bool) {
+	want, _ := inv.GetAttachment(tag.KeyTag)
+	if want == "" {
+		want = i.tag
+	}
+	force, _ := inv.GetAttachment(tag.KeyForce)
+	if force == "" {
+		force = i.force
+	}
+	return want, force != "" && strings.EqualFold(force, "true")
+}
+
+// trailerOf returns where a unary Triple call puts its trailer: the caller's own
+// target or a new one.
+func trailerOf(inv base.Invocation) *http.Header {
+	if v, ok := inv.GetAttribute(constant.ResponseTrailerKey); ok {
+		if h, ok := v.(*http.Header); ok && h != nil {
+			return h
+		}
+	}
+	h := new(http.Header)
+	inv.SetAttribute(constant.ResponseTrailerKey, h)
+	return h
+}
+
+// choose routes, picks and counts the call in. The endpoint has begun. A
+// snapshot that is behind the state of its endpoints is built anew once.
+func (i *Invoker) choose(c *call) (*endpoint.Endpoint, tagrouter.Decision, error) {
+	snap := i.view.cur.Load()
+	for fresh := false; ; fresh = true {
+		d, err := snap.Route(c.wanted, c.force)
+		if err == nil {
+			if e := c.pick(d); e != nil {
+				return e, d, nil
+			}
+			err = fmt.Errorf("%w for tag %q: all have been tried or are leaving", endpoint.ErrNoEndpoint, c.wanted)
+		}
+		if fresh {
+			return nil, tagrouter.Decision{}, err
+		}
+		snap = i.view.refresh()
+	}
+}
+
+// pick draws an endpoint that may start a call and has not been tried. After a
+// few draws in vain it looks at all of them.
+func (c *call) pick(d tagrouter.Decision) *endpoint.Endpoint {
+	for range 4 {
+		if e := warmup.Pick(d.Pool); c.fits(e, d) {
+			return e
+		}
+	}
+	for _, e := range d.Pool.All() {
+		if c.fits(e, d) {
+			return e
+		}
+	}
+	return nil
+}
+
+func (c *call) fits(e *endpoint.Endpoint, d tagrouter.Decision) bool {
+	return !slices.Contains(c.tried[:c.attempts], e) && e.Begin(d.Last)
+}
+
+// send hands the call to the endpoint and counts it out, also on a panic.
+func (i *Invoker) send(c *call, e *endpoint.Endpoint, d tagrouter.Decision) (res result.Result, v verdict) {
+	v.outcome = endpoint.Unknown
+	defer func() { e.End(v.outcome) }()
+	c.tried[c.attempts] = e
+	c.attempts++
+	i.prepare(c, e, d)
+	res = e.Invoker.Invoke(c.ctx, c.inv)
+	if err := res.Error(); err != nil {
+		v = judge(err)
+	} else {
+		v = verdict{outcome: endpoint.Answered, state: c.state(res)}
+	}
+	// No mark means "not warming" only where there could have been one: not on
+	// streams, nor on errors over the dubbo protocol.
+	if v.state != "" || v.refused != "" || c.unary && !e.Calibrated() && (i.triple || res.Error() == nil) {
+		heed(e.Instance, v)
+	}
+	return res, v
+}
+
+// prepare writes what this endpoint must be told.
+func (i *Invoker) prepare(c *call, e *endpoint.Endpoint, d tagrouter.Decision) {
+	if c.unary && e.Caller != nil {
+		c.inv.SetAttachment(tag.KeyCaller, e.Caller)
+	} else if c.attempts > 1 {
+		c.inv.SetAttachment(tag.KeyCaller, "")
+	}
+	if tag.PathFrom(c.ctx) != nil {
+		p := pathNoFallback
+		if n := reasonIndex(d.Reason); n >= 0 {
+			p = requestPath[n]
+		}
+		c.inv.SetAttachment(tag.KeyPath, p)
+	}
+	if c.trailer != nil && c.attempts > 1 {
+		clear(*c.trailer) // of the endpoint that refused
+	}
+	if !i.triple {
+		c.inv.SetAttachment(constant.TimeoutKey, c.remaining(i.timeout))
+	}
+}
+
+// remaining is the timeout attachment of a call over the dubbo protocol, which
+// ignores the context: the call's own, else the reference's, and at most what is
+// left of the deadline. Written anew for each endpoint, for dubbo-go replaces it
+// by a number that it cannot read again.
+func (c *call) remaining(reference string) string {
+	text := c.timeout
+	if text == "" {
+		text = reference
+	}
+	deadline, ok := c.ctx.Deadline()
+	if !ok {
+		return text
+	}
+	left := max(time.Until(deadline), time.Millisecond)
+	if own, err := time.ParseDuration(text); err == nil && own > 0 && own < left {
+		return text
+	}
+	return left.String()
+}
+
+// state returns the mark in a good answer, "" if there is none.
+func (c *call) state(res result.Result) string {
+	if c.trailer != nil {
+		return first((*c.trailer)[headerState])
+	}
+	if s, ok := tag.Value(res.Attachment(tag.KeyState, nil)); ok {
+		return s
+	}
+	return ""
+}
+
+// again decides whether the call goes to another endpoint, after an outcome that
+// is not an answer.
+func (i *Invoker) again(c *call, e *endpoint.Endpoint, d tagrouter.Decision, v verdict, res result.Result) bool {
+	retry := conf.Current().Retry
+	share := retry.BudgetPercent / 100
+	may := c.attempts <= maxReroutes && c.ctx.Err() == nil
+	switch v.outcome {
+	case endpoint.Refused:
+		stats.refused.Add(1)
+		free := c.attempts == 1 && v.refused != tag.RefusedOverloaded
+		may = may && c.unary && (free || i.pay(share))
+	case endpoint.Failed:
+		eject(e.Instance, res.Error().Error())
+		may = may && (c.attempts == 1 || i.pay(share))
+	default:
+		if v.strike {
+			strike(e, d.Pool, len(d.Pool.All()))
+		}
+		if may && c.unary && i.repeatable(c.inv, retry) && i.pay(share) {
+			stats.retried.Add(1)
+			return true
+		}
+		stats.unknown.Add(1)
+		reportUnknown(i.service, c.inv, e, res.Error())
+		return false
+	}
+	if may {
+		stats.rerouted.Add(1)
+		e.Reroute()
+	}
+	return may
+}
+
+func (i *Invoker) pay(share float64) bool {
+	if i.budget.spend(share) {
+		return true
+	}
+	stats.budgetExhausted.Add(1)
+	return false
+}
+
+// repeatable tells whether a call whose outcome is unknown may be sent again.
+func (i *Invoker) repeatable(inv base.Invocation, r conf.Retry) bool {
+	switch r.Unknown {
+	case "idempotent":
+		return slices.Contains(r.Idempotent, i.service+"/"+inv.MethodName())
+	case "dubbo":
+		return i.retries > 0
+	}
+	return false
+}

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package lossless
+
+import (
+	"net"
+	"sync"
+	"time"
+
+	"github.com/dubbogo/gost/log/logger"
+
+	"github.com/graylane/graylane/cluster/endpoint"
+	"github.com/graylane/graylane/internal/conf"
+)
+
+// strikesOut is the number of timeouts or unavailable answers in a row that
+// make an outlier; a failed dial does so at once.
+const strikesOut = 5
+
+// probeTimeout bounds one probe.
+const probeTimeout = time.Second
+
+// ejections counts how often in a row an instance has been put out, so that the
+// time doubles.
+var ejections struct {
+	sync.Mutex
+	m map[*endpoint.Instance]int
+}
+
+// eject keeps an instance out until its time is over and its port takes a
+// connection. The time doubles with each ejection and each failed probe, up to
+// max-ejection-time.
+func eject(i *endpoint.Instance, why string) {
+	if !i.SetOutlier(true) {
+		return
+	}
+	ejections.Lock()
+	if ejections.m == nil {
+		ejections.m = make(map[*endpoint.Instance]int)
+	}
+	n := ejections.m[i]
+	ejections.m[i] = n + 1
+	ejections.Unlock()
+	stats.ejected.Add(1)
+	logger.Warnf("[graylane] outlier %s (incarnation %q): %s", i.Address, i.Incarnation, why)
+	time.AfterFunc(ejectionTime(n), func() { probe(i) })
+}
+
+func ejectionTime(n int) time.Duration {
+	c := conf.Current().Outlier
+	d := c.BaseEjectionTime
+	for range min(n, 32) {
+		if d *= 2; d >= c.MaxEjectionTime {
+			break
+		}
+	}
+	return min(d, c.MaxEjectionTime)
+}
+
+// probe lets an instance in again once its port takes a connection.
+func probe(i *endpoint.Instance) {
+	if i.Closing() { // it left, or nobody knows it any more
+		forget(i)
+		return
+	}
+	conn, err := net.DialTimeout("tcp", i.Address, probeTimeout)
+	if err == nil {
+		_ = conn.Close()
+		i.SetOutlier(false)
+		time.AfterFunc(conf.Current().Outlier.MaxEjectionTime, func() {
+			if !i.Outlier() { // it behaved: the next ejection is a first one
+				forget(i)
+			}
+		})
+		return
+	}
+	ejections.Lock()
+	n := ejections.m[i]
+	ejections.m[i] = n + 1
+	ejections.Unlock()
+	time.AfterFunc(ejectionTime(n), func() { probe(i) })
+}
+
+func forget(i *endpoint.Instance) {
+	ejections.Lock()
+	delete(ejections.m, i)
+	ejections.Unlock()
+}
+
+// strike counts a failure that is no proof, and ejects after strikesOut in a row
+// if the level has others: these ejections never change a call's level.
+func strike(e *endpoint.Endpoint, level *endpoint.Pool, total int) {
+	if e.Strike() < strikesOut || level.Len() < 2 {
+		return
+	}
+	out := total - level.Len() + 1
+	if float64(out)*100 > conf.Current().Outlier.MaxEjectionPercent*float64(total) {
+		return
+	}
+	eject(e.Instance, "timeouts or unavailable answers in a row")
+}

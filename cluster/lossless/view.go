@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package lossless
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/graylane/graylane/cluster/endpoint"
+	"github.com/graylane/graylane/cluster/tagrouter"
+	"github.com/graylane/graylane/internal/conf"
+)
+
+// view keeps a snapshot of the ladder up to date with a source of endpoints and
+// with the state that the process-wide table holds of them.
+type view struct {
+	cur atomic.Pointer[tagrouter.Snapshot] // never nil after newView
+
+	src      endpoint.Source
+	mu       sync.Mutex // serialises builders
+	baseline bool       // a baseline endpoint has been seen
+	timer    *time.Timer
+	dirty    chan struct{}
+	done     chan struct{}
+	once     sync.Once
+	cancel   []func()
+}
+
+func newView(src endpoint.Source) *view {
+	v := &view{src: src, dirty: make(chan struct{}, 1), done: make(chan struct{})}
+	v.timer = time.AfterFunc(time.Hour, v.poke)
+	v.cancel = []func(){src.Watch(v.poke), endpoint.Shared.Watch(v.poke)}
+	v.refresh()
+	go v.follow()
+	return v
+}
+
+// poke asks for a new snapshot; many pokes make one.
+func (v *view) poke() {
+	select {
+	case v.dirty <- struct{}{}:
+	default:
+	}
+}
+
+func (v *view) follow() {
+	for {
+		select {
+		case <-v.dirty:
+			v.refresh()
+		case <-v.done:
+			return
+		}
+	}
+}
+
+// refresh builds a snapshot of what is known now and returns it.
+func (v *view) refresh() *tagrouter.Snapshot {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	c := conf.Current()
+	p, err := c.Warmup.Exponent()
+	if err != nil {
+		p = 1
+	}
+	s := tagrouter.Build(v.src.Endpoints(), tagrouter.Options{
+		Ramp:         endpoint.Ramp{Exponent: p, Floor: c.Warmup.MinPercent / 100, Boost: c.Warmup.MaxBoost},
+		UntaggedAny:  c.Routing.UntaggedFallback == "any",
+		BaselineSeen: v.baseline,
+	})
+	v.baseline = v.baseline || s.HasBaseline()
+	v.cur.Store(s)
+	v.arm(s)
+	return s
+}
+
+// arm has the snapshot built anew when the next endpoint turns warm.
+func (v *view) arm(s *tagrouter.Snapshot) {
+	var next time.Duration
+	for _, p := range s.Pools() {
+		if n := p.NextWarm(); n > 0 && (next == 0 || n < next) {
+			next = n
+		}
+	}
+	if next > 0 {
+		v.timer.Reset(next)
+	}
+}
+
+func (v *view) close() {
+	v.once.Do(func() {
+		close(v.done)
+		v.timer.Stop()
+		for _, cancel := range v.cancel {
+			cancel()
+		}
+	})
+}

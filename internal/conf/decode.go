@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package conf
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-viper/mapstructure/v2"
+)
+
+// Root is the path of the settings in dubbogo.yml.
+const Root = "dubbo.custom.config-map.graylane"
+
+// Decode reads the map below [Root] over base. Every fault is reported at once,
+// each with its key path: an unknown key, a wrong type, a value out of range.
+func Decode(m map[string]any, base Config) (Config, error) {
+	c := base
+	var meta mapstructure.Metadata
+	d, err := mapstructure.NewDecoder(&mapstructure.DecoderConfig{
+		Result:     &c,
+		Metadata:   &meta,
+		ZeroFields: true,
+		DecodeHook: mapstructure.ComposeDecodeHookFunc(strictDuration, mapstructure.TextUnmarshallerHookFunc()),
+		MatchName:  func(key, field string) bool { return key == field },
+	})
+	if err != nil {
+		return base, fmt.Errorf("%s: %w", Root, err)
+	}
+	var errs []error
+	if err := d.Decode(stringify(m)); err != nil {
+		errs = append(errs, flatten(err)...)
+	}
+	for _, key := range meta.Unused {
+		errs = append(errs, fmt.Errorf("%s.%s: unknown key", Root, key))
+	}
+	if len(errs) == 0 {
+		errs = append(errs, c.Validate())
+	}
+	if err := errors.Join(errs...); err != nil {
+		return base, err
+	}
+	return c, nil
+}
+
+// stringify lets a curve or a weight be written as a bare number.
+func stringify(m map[string]any) map[string]any {
+	out := make(map[string]any, len(m))
+	for k, v := range m {
+		if sub, ok := v.(map[string]any); ok {
+			v = stringify(sub)
+		}
+		if k == "curve" || k == "publish-weight" {
+			switch n := v.(type) {
+			case int, int64, float64:
+				v = fmt.Sprint(n)
+			}
+		}
+		out[k] = v
+	}
+	return out
+}
+
+// strictDuration wants a unit: a bare number would be read as nanoseconds.
+func strictDuration(_, to reflect.Type, v any) (any, error) {
+	if to != reflect.TypeFor[time.Duration]() {
+		return v, nil
+	}
+	s, ok := v.(string)
+	if !ok {
+		return nil, fmt.Errorf("got %v, want a duration with a unit such as 10s", v)
+	}
+	d, err := time.ParseDuration(s)
+	if err != nil {
+		return nil, fmt.Errorf("got %q, want a duration with a unit such as 10s", s)
+	}
+	return d, nil
+}
+
+// flatten turns the decoder's joined error into one line a fault, with our path.
+func flatten(err error) []error {
+	var de *mapstructure.DecodeError
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		var out []error
+		for _, e := range joined.Unwrap() {
+			out = append(out, flatten(e)...)
+		}
+		return out
+	}
+	if errors.As(err, &de) {
+		return []error{fmt.Errorf("%s.%s: %w", Root, de.Name(), de.Unwrap())}
+	}
+	if u := errors.Unwrap(err); u != nil {
+		return flatten(u)
+	}
+	return []error{fmt.Errorf("%s: %s", Root, strings.ReplaceAll(err.Error(), "\n", "; "))}
+}
+
+// Validate reports every value out of range, each with key, value and bound.
+func (c *Config) Validate() error {
+	var errs []error
+	bad := func(key string, got any, want string) {
+		errs = append(errs, fmt.Errorf("%s.%s: got %v, want %s", Root, key, got, want))
+	}
+	oneOf := func(key, got string, names ...string) {
+		for _, n := range names {
+			if got == n {
+				return
+			}
+		}
+		bad(key, strconv.Quote(got), strings.Join(names, " or "))
+	}
+	dur := func(key string, got, lo, hi time.Duration) {
+		if got < lo || got > hi {
+			bad(key, got, fmt.Sprintf("%v to %v", lo, hi))
+		}
+	}
+	num := func(key string, got, lo, hi float64) {
+		if !(got >= lo && got <= hi) {
+			bad(key, got, fmt.Sprintf("%v to %v", lo, hi))
+		}
+	}
+	oneOf("mode", string(c.Mode), string(Enforce), string(Observe), string(Off))
+	oneOf("routing.untagged-fallback", c.Routing.UntaggedFallback, "none", "any")
+	oneOf("routing.compat", c.Routing.Compat, "graylane", "java")
+	for _, k := range c.Propagate.Keys {
+		if k == "" || k != strings.ToLower(k) || strings.ContainsAny(k, " \t\r\n:") {
+			bad("propagate.keys", strconv.Quote(k), "lower-case keys without spaces or colons")
+		}
+	}
+	dur("register.delay", c.Register.Delay, 0, time.Hour)
+	dur("register.timeout", c.Register.Timeout, 100*time.Millisecond, 10*time.Minute)
+	if _, err := c.Register.Weight(); err != nil {
+		errs = append(errs, err)
+	}
+	dur("warmup.window", c.Warmup.Window, 0, 24*time.Hour)
+	if _, err := c.Warmup.Exponent(); err != nil {
+		errs = append(errs, err)
+	}
+	num("warmup.min-percent", c.Warmup.MinPercent, 0, 100)
+	num("warmup.max-boost", c.Warmup.MaxBoost, 1, 100)
+	dur("shutdown.quiet-period", c.Shutdown.QuietPeriod, 0, time.Minute)
+	dur("shutdown.notice", c.Shutdown.Notice, 0, 10*time.Minute)
+	dur("shutdown.timeout", c.Shutdown.Timeout, 100*time.Millisecond, time.Hour)
+	dur("shutdown.registry-timeout", c.Shutdown.RegistryTimeout, 10*time.Millisecond, time.Minute)
+	oneOf("retry.unknown", c.Retry.Unknown, "never", "idempotent", "dubbo")
+	for _, m := range c.Retry.Idempotent {
+		if svc, method, ok := strings.Cut(m, "/"); !ok || svc == "" || method == "" {
+			bad("retry.idempotent", strconv.Quote(m), `"interface/Method"`)
+		}
+	}
+	num("retry.budget-percent", c.Retry.BudgetPercent, 0, 100)
+	dur("outlier.base-ejection-time", c.Outlier.BaseEjectionTime, 10*time.Millisecond, time.Hour)
+	dur("outlier.max-ejection-time", c.Outlier.MaxEjectionTime, c.Outlier.BaseEjectionTime, 24*time.Hour)
+	num("outlier.max-ejection-percent", c.Outlier.MaxEjectionPercent, 0, 100)
+	dur("discovery.empty-protection", c.Discovery.EmptyProtection, 0, time.Hour)
+	return errors.Join(errs...)
+}
+
+// Exponent returns the power of the ramp: 1 for linear, 2 for quadratic.
+func (w *Warmup) Exponent() (float64, error) {
+	switch w.Curve {
+	case "linear":
+		return 1, nil
+	case "quadratic":
+		return 2, nil
+	}
+	p, err := strconv.ParseFloat(w.Curve, 64)
+	if err != nil || !(p >= 0.1 && p <= 10) {
+		return 0, fmt.Errorf("%s.warmup.curve: got %q, want linear, quadratic or a number from 0.1 to 10", Root, w.Curve)
+	}
+	return p, nil
+}
+
+// Weight returns the weight to publish, 0 for auto.
+func (r *Register) Weight() (int, error) {
+	if r.PublishWeight == "auto" {
+		return 0, nil
+	}
+	n, err := strconv.Atoi(r.PublishWeight)
+	if err != nil || n < 1 || n > 10000 {
+		return 0, fmt.Errorf("%s.register.publish-weight: got %q, want auto or a number from 1 to 10000", Root, r.PublishWeight)
+	}
+	return n, nil
+}
