@@ -81,6 +81,27 @@ func without(header string) string {
 	return strings.Join(kept, ",")
 }
 
-// StripBaggage returns a baggage header without the tag's member; the other
-// members are left as they are. An ingress uses it on what strangers send.
-func StripBaggage(header string) string { return without(header) }
+// MergeBaggage returns a baggage header whose only member for the tag is t, or
+// which has none if t is the zero Tag; the other members are left as they are.
+// If t would make it longer than the 8192 bytes that W3C allows, t is left out.
+func MergeBaggage(header string, t Tag) string {
+	rest := without(header)
+	if t == "" {
+		return rest
+	}
+	m := BaggageMember + "=" + t.String()
+	if rest == "" {
+		return m
+	}
+	if len(m)+1+len(rest) > maxBaggageBytes {
+		return rest
+	}
+	return m + "," + rest
+}
+
+// InBaggage returns the value of a baggage header's member for the tag, decoded
+// but not checked; "" if there is none.
+func InBaggage(header string) string {
+	s, _ := member(header)
+	return s
+}

@@ -25,7 +25,7 @@ func FromContext(ctx context.Context) Tag {
 	}
 	if b := baggage.FromContext(ctx); b.Len() != 0 {
 		if v := b.Member(BaggageMember).Value(); v != "" {
-			return accept(Baggage, v)
+			return Accept(Baggage, v)
 		}
 	}
 	return ""

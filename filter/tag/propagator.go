@@ -21,20 +21,11 @@ var _ propagation.TextMapPropagator = Propagator{}
 // The zero value is ready to use.
 type Propagator struct{}
 
-// Inject merges the tag of ctx into the carrier's baggage. Without a tag it
-// takes a member of that name out. If the header would get longer than the
-// 8192 bytes that W3C allows, it stays as it is.
+// Inject merges the tag of ctx into the carrier's baggage, see [MergeBaggage].
+// Without a tag it takes a member of that name out.
 func (Propagator) Inject(ctx context.Context, carrier propagation.TextMapCarrier) {
 	old := carrier.Get(Baggage)
-	merged := without(old)
-	if t := FromContext(ctx); t != "" {
-		m := BaggageMember + "=" + t.String()
-		if merged != "" {
-			m += "," + merged
-		}
-		merged = m
-	}
-	if merged != old && len(merged) <= maxBaggageBytes {
+	if merged := MergeBaggage(old, FromContext(ctx)); merged != old {
 		carrier.Set(Baggage, merged)
 	}
 }
@@ -50,7 +41,7 @@ func (Propagator) Extract(ctx context.Context, carrier propagation.TextMapCarrie
 	if !ok {
 		return ctx
 	}
-	return NewContext(ctx, accept(Baggage, s))
+	return NewContext(ctx, Accept(Baggage, s))
 }
 
 // Fields returns the one header that [Propagator.Inject] sets.

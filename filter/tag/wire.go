@@ -59,7 +59,7 @@ func FromWire(get func(key string) (any, bool)) Tag {
 		if !ok {
 			continue
 		}
-		next := accept(key, s)
+		next := Accept(key, s)
 		if !found {
 			t, found = next, true
 		} else if next != t {
@@ -69,8 +69,9 @@ func FromWire(get func(key string) (any, bool)) Tag {
 	return t
 }
 
-// accept returns the tag in a peer's string, or none.
-func accept(key, s string) Tag {
+// Accept returns the tag in a string that came from outside under key, or none.
+// What is no tag is counted and logged once.
+func Accept(key, s string) Tag {
 	t, err := Parse(s)
 	if err != nil {
 		rejected.Add(1)

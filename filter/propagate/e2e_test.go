@@ -1,0 +1,413 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package propagate_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"dubbo.apache.org/dubbo-go/v3"
+	"dubbo.apache.org/dubbo-go/v3/client"
+	_ "dubbo.apache.org/dubbo-go/v3/cluster/cluster/failover"
+	_ "dubbo.apache.org/dubbo-go/v3/cluster/loadbalance/random"
+	"dubbo.apache.org/dubbo-go/v3/common"
+	"dubbo.apache.org/dubbo-go/v3/common/constant"
+	_ "dubbo.apache.org/dubbo-go/v3/filter/accesslog"
+	_ "dubbo.apache.org/dubbo-go/v3/filter/echo"
+	_ "dubbo.apache.org/dubbo-go/v3/filter/exec_limit"
+	_ "dubbo.apache.org/dubbo-go/v3/filter/generic"
+	_ "dubbo.apache.org/dubbo-go/v3/filter/graceful_shutdown"
+	_ "dubbo.apache.org/dubbo-go/v3/filter/token"
+	_ "dubbo.apache.org/dubbo-go/v3/filter/tps"
+	"dubbo.apache.org/dubbo-go/v3/protocol"
+	_ "dubbo.apache.org/dubbo-go/v3/protocol/dubbo"
+	_ "dubbo.apache.org/dubbo-go/v3/protocol/triple"
+	"dubbo.apache.org/dubbo-go/v3/protocol/triple/triple_protocol"
+	_ "dubbo.apache.org/dubbo-go/v3/proxy/proxy_factory"
+	"dubbo.apache.org/dubbo-go/v3/server"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/graylane/graylane/filter/propagate"
+	"github.com/graylane/graylane/filter/tag"
+	"github.com/graylane/graylane/internal/conf"
+)
+
+// The chain of these tests is A (the test) -> B -> C. Every service is served
+// over Triple and over dubbo, with generated-style ServiceInfo ("idl": protobuf
+// on Triple, hessian2 on dubbo) and by reflection ("plain": hessian2).
+const (
+	filters = "echo," + propagate.Name
+	groupB  = "g1"
+	version = "1.2.3"
+)
+
+// order is what A asks of B.
+type order struct {
+	Proto, Kind string // of the call B -> C
+	How         string // "pass" its context on, "later" from a goroutine, "lane:x", "fail", "fresh"
+}
+
+// seen is what C saw.
+type seen struct {
+	Tag         string
+	Attachments map[string]any
+}
+
+// handler is both services; the transports reach it by different methods.
+type handler struct {
+	name string
+	run  func(ctx context.Context, in string) (string, error)
+}
+
+func (h *handler) Reference() string { return h.name }
+
+// Call is reached by reflection.
+func (h *handler) Call(ctx context.Context, in string) (string, error) { return h.run(ctx, in) }
+
+// protobufInfo describes the handler as protoc's code would.
+func protobufInfo(name string) *common.ServiceInfo {
+	return &common.ServiceInfo{InterfaceName: name, Methods: []common.MethodInfo{{
+		Name:        "Call",
+		Type:        constant.CallUnary,
+		ReqInitFunc: func() any { return new(wrapperspb.StringValue) },
+		MethodFunc: func(ctx context.Context, args []any, h any) (any, error) {
+			out, err := h.(*handler).run(ctx, args[0].(*wrapperspb.StringValue).GetValue())
+			if err != nil {
+				return nil, err
+			}
+			return triple_protocol.NewResponse(wrapperspb.String(out)), nil
+		},
+	}}}
+}
+
+// remote calls one service in one of the four ways.
+type remote func(ctx context.Context, in string, opts ...client.CallOption) (string, error)
+
+type site struct {
+	app, tag string
+	proto    map[string]string // protocol -> host:port
+}
+
+func name(base, proto, kind string) string { return "graylane.test." + base + "." + proto + "." + kind }
+
+// serve starts one application with its four services.
+func serve(t *testing.T, base string, s *site, run func(context.Context, string) (string, error), opts ...server.ServiceOption) {
+	t.Helper()
+	ins, err := dubbo.NewInstance(dubbo.WithName(s.app), dubbo.WithTag(s.tag))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.proto = map[string]string{}
+	var protos []server.ServerOption
+	for _, p := range []string{"tri", "dubbo"} {
+		port := freePort(t)
+		s.proto[p] = fmt.Sprintf("127.0.0.1:%d", port)
+		protos = append(protos, server.WithServerProtocol(protocol.WithProtocol(p), protocol.WithID(p), protocol.WithIp("127.0.0.1"), protocol.WithPort(port)))
+	}
+	srv, err := ins.NewServer(protos...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range []string{"tri", "dubbo"} {
+		common := append([]server.ServiceOption{server.WithFilter(filters), server.WithProtocolIDs([]string{p}), server.WithNotRegister()}, opts...)
+		idl := &handler{name(base, p, "idl"), run}
+		info := protobufInfo(idl.name)
+		with := append([]server.ServiceOption{server.WithInterface(idl.name)}, common...)
+		if p == "dubbo" {
+			with = append(with, server.WithSerialization(constant.Hessian2Serialization))
+		}
+		if err := srv.Register(idl, info, with...); err != nil {
+			t.Fatal(err)
+		}
+		plain := &handler{name(base, p, "plain"), run}
+		if err := srv.RegisterService(plain, append(common, server.WithSerialization(constant.Hessian2Serialization))...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	go func() { _ = srv.Serve() }() // ends with the test binary
+	for _, addr := range s.proto {
+		awaitPort(t, addr)
+	}
+}
+
+// stub is the client side of a service that is called by reflection.
+type stub struct {
+	Call func(ctx context.Context, in string) (string, error)
+	name string
+}
+
+func (s *stub) Reference() string { return s.name }
+
+func dial(t *testing.T, cli *client.Client, base, proto, kind, addr string, opts ...client.ReferenceOption) remote {
+	t.Helper()
+	n := name(base, proto, kind)
+	opts = append([]client.ReferenceOption{client.WithURL(proto + "://" + addr), client.WithProtocol(proto), client.WithInterface(n)}, opts...)
+	if kind == "idl" && proto == "tri" {
+		conn := must(cli.DialWithInfo(n, &client.ClientInfo{InterfaceName: n, MethodNames: []string{"Call"}}, opts...))(t)
+		return func(ctx context.Context, in string, o ...client.CallOption) (string, error) {
+			out := new(wrapperspb.StringValue)
+			err := conn.CallUnary(ctx, []any{wrapperspb.String(in)}, out, "Call", o...)
+			return out.GetValue(), err
+		}
+	}
+	opts = append(opts, client.WithSerialization(constant.Hessian2Serialization))
+	var conn *client.Connection
+	switch {
+	case kind == "idl":
+		conn = must(cli.DialWithInfo(n, &client.ClientInfo{InterfaceName: n, MethodNames: []string{"Call"}}, opts...))(t)
+	case proto == "dubbo": // the proxy, as its users have it
+		s := &stub{name: n}
+		must(cli.NewService(s, opts...))(t)
+		return func(ctx context.Context, in string, _ ...client.CallOption) (string, error) { return s.Call(ctx, in) }
+	default:
+		conn = must(cli.NewService(&stub{name: n}, opts...))(t)
+	}
+	return func(ctx context.Context, in string, o ...client.CallOption) (string, error) {
+		var out string
+		err := conn.CallUnary(ctx, []any{in}, &out, "Call", o...)
+		return out, err
+	}
+}
+
+var kinds = [][2]string{{"tri", "idl"}, {"tri", "plain"}, {"dubbo", "idl"}, {"dubbo", "plain"}}
+
+func TestEndToEnd(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts servers")
+	}
+	setKeys(t, "x-user", "x-tenant")
+	b, c := &site{app: "user", tag: "gray"}, &site{app: "cart"}
+	cli := must(must(dubbo.NewInstance(dubbo.WithName("gateway")))(t).NewClient())(t)
+
+	serve(t, "C", c, func(ctx context.Context, in string) (string, error) {
+		if in == "fail" {
+			e := triple_protocol.NewError(triple_protocol.CodeBizError, errors.New("no such cart"))
+			return "", e
+		}
+		m, _ := ctx.Value(constant.AttachmentKey).(map[string]any)
+		out, err := json.Marshal(seen{tag.FromContext(ctx).String(), m})
+		return string(out), err
+	})
+	toC := map[[2]string]remote{}
+	for _, k := range kinds {
+		toC[k] = dial(t, cli, "C", k[0], k[1], c.proto[k[0]], client.WithRequestTimeout(2900*time.Millisecond))
+	}
+
+	answered := make(chan struct{})
+	late := make(chan string, 1)
+	serve(t, "B", b, func(ctx context.Context, in string) (string, error) {
+		var o order
+		if err := json.Unmarshal([]byte(in), &o); err != nil {
+			return "", err
+		}
+		call := toC[[2]string{o.Proto, o.Kind}]
+		switch {
+		case o.How == "fail":
+			return call(ctx, "fail")
+		case o.How == "fresh":
+			return call(context.WithValue(ctx, constant.AttachmentKey, map[string]any{"x-own": "1"}), "")
+		case o.How == "later":
+			kept := context.WithoutCancel(ctx)
+			go func() {
+				<-answered
+				out, err := call(kept, "")
+				if err != nil {
+					out = err.Error()
+				}
+				late <- out
+			}()
+			return "", nil
+		case strings.HasPrefix(o.How, "lane:"):
+			ctx = tag.NewContext(ctx, tag.Tag(o.How[len("lane:"):]))
+		}
+		return call(ctx, "")
+	}, server.WithGroup(groupB), server.WithVersion(version))
+	toB := map[[2]string]remote{}
+	for _, k := range kinds {
+		toB[k] = dial(t, cli, "B", k[0], k[1], b.proto[k[0]], client.WithGroup(groupB), client.WithVersion(version), client.WithRequestTimeout(4100*time.Millisecond))
+	}
+
+	for _, in := range kinds {
+		for _, out := range kinds {
+			t.Run(strings.Join(in[:], "-")+"-to-"+strings.Join(out[:], "-"), func(t *testing.T) {
+				ask := func(ctx context.Context, how string) (seen, error) {
+					t.Helper()
+					req, err := json.Marshal(order{out[0], out[1], how})
+					if err != nil {
+						t.Fatal(err)
+					}
+					ctx = context.WithValue(ctx, constant.AttachmentKey, map[string]any{"x-user": "7", "x-plain": "p", tag.KeyPath: "1;no-instance", tag.KeyForce: "true"})
+					got, err := toB[in](ctx, string(req), client.WithCallRetries(5))
+					var s seen
+					if how == "later" && err == nil {
+						answered <- struct{}{}
+						got = <-late
+					}
+					if err == nil {
+						if e := json.Unmarshal([]byte(got), &s); e != nil {
+							t.Fatalf("C's answer: %v: %s", e, got)
+						}
+					}
+					return s, err
+				}
+				gray, path := tag.WithPath(tag.NewContext(context.Background(), "gray"))
+
+				for _, how := range []string{"pass", "later"} {
+					s, err := ask(gray, how)
+					if err != nil {
+						t.Fatal(err)
+					}
+					wantAtC(t, s, out[0], "gray", how == "pass")
+				}
+				// A's attachments ask for the way on the first hop; the context does on the second,
+				// but only lossless writes that request, so C says nothing here.
+				if in[0] == "tri" || in[1] == "plain" || in[1] == "idl" {
+					if got, want := path.String(), "user(gray), user(gray)"; got != want {
+						t.Errorf("way = %q, want %q", got, want)
+					}
+				}
+
+				s, err := ask(context.Background(), "pass")
+				if err != nil {
+					t.Fatal(err)
+				}
+				wantAtC(t, s, out[0], "", true)
+
+				if s, err = ask(gray, "lane:blue|x"); err != nil {
+					t.Fatal(err)
+				}
+				wantAtC(t, s, out[0], "blue|x", true)
+				if s, err = ask(gray, "lane:"); err != nil {
+					t.Fatal(err)
+				}
+				wantAtC(t, s, out[0], "", true)
+
+				if s, err = ask(gray, "fresh"); err != nil {
+					t.Fatal(err)
+				}
+				wantAtC(t, s, out[0], "gray", false)
+				if got, _ := tag.Value(s.Attachments["x-own"]); got != "1" {
+					t.Errorf("x-own = %v, want 1", s.Attachments["x-own"])
+				}
+
+				failed, way := tag.WithPath(gray)
+				if _, err = ask(failed, "fail"); err == nil {
+					t.Fatal("a failing C answered")
+				}
+				want := ""
+				if in[0] == "tri" {
+					want = "user(gray)"
+				}
+				if way.String() != want {
+					t.Errorf("way of a failed call = %q, want %q", way, want)
+				}
+			})
+		}
+	}
+}
+
+// wantAtC checks what the second hop brought.
+func wantAtC(t *testing.T, s seen, proto, wantTag string, passed bool) {
+	t.Helper()
+	str := func(key string) string {
+		v, ok := tag.Value(s.Attachments[key])
+		if l, isList := s.Attachments[key].([]any); isList && len(l) > 1 {
+			t.Errorf("%s = %v, want one value", key, l)
+		}
+		if _, isString := s.Attachments[key].(string); ok && proto == "dubbo" && !isString && (strings.HasPrefix(key, "x-u") || strings.Contains(key, "tag")) {
+			t.Errorf("%s = %T over dubbo, want a string", key, s.Attachments[key])
+		}
+		return v
+	}
+	if s.Tag != wantTag || str(tag.KeyTag) != wantTag || str(tag.KeyShadow) != wantTag {
+		t.Errorf("tag = %q, %s = %q, %s = %q, want %q", s.Tag, tag.KeyTag, str(tag.KeyTag), tag.KeyShadow, str(tag.KeyShadow), wantTag)
+	}
+	if got := str("x-user"); got != "7" {
+		t.Errorf("x-user = %q, want 7", got)
+	}
+	if got := str("x-plain"); passed && got != "p" {
+		t.Errorf("x-plain = %q, want p: dubbo-go passes it on", got)
+	}
+	for key := range s.Attachments {
+		if key != strings.ToLower(key) {
+			t.Errorf("key %q is not lower case", key)
+		}
+	}
+	for _, key := range []string{"group", "version", "tri-service-group", "tri-service-version", tag.KeyForce, tag.KeyPath, tag.KeyCaller} {
+		if got := str(key); got != "" && got != "0.0.0" { // 0.0.0: dubbo's own for "none"
+			t.Errorf("%s = %q, want none", key, got)
+		}
+	}
+	for _, key := range []string{"path", "interface"} {
+		if got := str(key); got != "" && !strings.Contains(got, "test.C.") {
+			t.Errorf("%s = %q, want C's own or none", key, got)
+		}
+	}
+	if got := str("retries"); got == "5" {
+		t.Errorf("retries = %q: A's", got)
+	}
+	if got := str("timeout"); strings.HasPrefix(got, "4100") || strings.HasPrefix(got, "4.1") {
+		t.Errorf("timeout = %q: A's", got)
+	}
+	if proto == "dubbo" {
+		for key := range s.Attachments {
+			if strings.HasPrefix(key, "grpc-") || key == "user-agent" || key == "te" || key == "content-type" || key == "accept-encoding" {
+				t.Errorf("%s = %v came over dubbo", key, s.Attachments[key])
+			}
+		}
+	} else {
+		for key := range s.Attachments {
+			if strings.HasSuffix(key, "-addr") || key == "dubbo" {
+				t.Errorf("%s = %v came over Triple", key, s.Attachments[key])
+			}
+		}
+	}
+}
+
+func setKeys(t *testing.T, keys ...string) {
+	t.Helper()
+	old := *conf.Current()
+	c := old
+	c.Propagate.Keys = keys
+	conf.Set(c)
+	t.Cleanup(func() { conf.Set(old) })
+}
+
+func must[T any](v T, err error) func(*testing.T) T {
+	return func(t *testing.T) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+}
+
+func freePort(t *testing.T) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+func awaitPort(t *testing.T, addr string) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
+		if c, err := net.DialTimeout("tcp", addr, time.Second); err == nil {
+			_ = c.Close()
+			return
+		}
+		time.Sleep(10 * time.Millisecond) // a listener cannot be waited for otherwise
+	}
+	t.Fatalf("nobody listens on %s", addr)
+}
+
