@@ -6,7 +6,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -15,6 +14,7 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"github.com/graylane/graylane/samples/internal/shop"
+	"github.com/graylane/graylane/samples/internal/shop/dubbo"
 	"github.com/graylane/graylane/samples/internal/shop/shopv1"
 )
 
@@ -113,19 +113,17 @@ func newAnswer(ctx context.Context, user string, order *shopv1.Order) orderAnswe
 }
 
 // fail answers with the status that fits the error: 400 and 404 are the
-// client's, 504 is time, 502 is anything else behind the gateway.
+// client's fault, 504 is time, 502 is anything else behind the gateway.
 func (s *server) fail(ctx context.Context, w http.ResponseWriter, requestID string, err error) {
+	err = dubbo.Failed(requestID, "user", err)
 	status := http.StatusBadGateway
-	switch {
-	case errors.Is(err, context.DeadlineExceeded) || triple.CodeOf(err) == triple.CodeDeadlineExceeded:
-		status = http.StatusGatewayTimeout
-	case triple.CodeOf(err) == triple.CodeInvalidArgument:
+	switch triple.CodeOf(err) {
+	case triple.CodeInvalidArgument:
 		status = http.StatusBadRequest
-	case triple.CodeOf(err) == triple.CodeNotFound:
+	case triple.CodeNotFound:
 		status = http.StatusNotFound
-	}
-	if status >= http.StatusInternalServerError {
-		shop.LogCallFailed(requestID, "user", err)
+	case triple.CodeDeadlineExceeded:
+		status = http.StatusGatewayTimeout
 	}
 	answer(w, status, errorAnswer{Error: err.Error(), RequestID: requestID, LanePath: lanePath(ctx)})
 }

@@ -32,7 +32,7 @@ func LogCallFailed(requestID, service string, err error) {
 // and 1.
 func Exit(program string, err error) {
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "%s: %s\n", program, strings.ReplaceAll(err.Error(), "\n", "; "))
+		fmt.Fprintf(os.Stderr, "%s: %s\n", program, strings.Join(strings.Fields(err.Error()), " "))
 		os.Exit(1)
 	}
 	os.Exit(0)

@@ -36,6 +36,8 @@ type Drain struct {
 		Informed  bool   `json:"informed"`
 		Reroutes  bool   `json:"reroutes"`
 	} `json:"callers"`
+
+	Process string `json:"-"` // name of the process that wrote it
 }
 
 // Moment is a time that may be missing: the zero time for null and "".
@@ -99,7 +101,7 @@ const (
 
 // Add reads one log line of the named process; other lines are ignored.
 func (l *Log) Add(process, line string, at time.Time) {
-	var d Drain
+	d := Drain{Process: process}
 	var g Ledger
 	u := Unknown{At: at, Caller: process}
 	switch {

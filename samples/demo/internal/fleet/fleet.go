@@ -33,11 +33,11 @@ type Slot struct {
 	Tag    string        // "" on the baseline
 	Window time.Duration // of the warm-up
 
-	port, probe, metadata int
-	starts                int // how many incarnations there were
+	port, probe, metadata, http int
+	starts                      int // how many incarnations there were
 }
 
-// Address is where the slot's service listens.
+// Address is where the slot's Dubbo service listens.
 func (s *Slot) Address() string { return fmt.Sprintf("127.0.0.1:%d", s.port) }
 
 // Instance is one incarnation of a slot.
@@ -78,7 +78,7 @@ func New(cfg Config) *Fleet { return &Fleet{cfg: cfg} }
 // NewSlot reserves the ports of a slot.
 func (f *Fleet) NewSlot(app, name, tag string, window time.Duration) (*Slot, error) {
 	s := &Slot{App: app, Name: name, Tag: tag, Window: window}
-	for _, p := range []*int{&s.port, &s.probe, &s.metadata} {
+	for _, p := range []*int{&s.port, &s.probe, &s.metadata, &s.http} {
 		var err error
 		if *p, err = f.cfg.Ports.Next(); err != nil {
 			return nil, err
@@ -146,7 +146,7 @@ func (f *Fleet) launch(s *Slot, label string) (*Instance, error) {
 		Window: s.Window, Private: dir,
 	}
 	if s.App == "gateway" {
-		settings.Port, settings.MetadataPort = 0, 0 // it offers HTTP only
+		settings.ProbePort = 0 // it has a health page of its own
 	}
 	conf, err := Render(filepath.Join(f.cfg.Root, "samples", s.App, "conf", "dubbogo.yml"), settings)
 	if err != nil {
@@ -238,12 +238,13 @@ func (f *Fleet) Close() error {
 	return first
 }
 
-// Tail returns the last lines that the process wrote, for an error message.
+// Tail returns the last line that the process wrote, for an error message.
 func (i *Instance) Tail() string {
 	b, err := os.ReadFile(filepath.Join(i.Dir, LogName))
-	if err != nil || len(b) == 0 {
+	lines := strings.Split(strings.TrimSpace(string(b)), "\n")
+	last := strings.TrimSpace(lines[len(lines)-1])
+	if err != nil || last == "" {
 		return "it wrote nothing"
 	}
-	lines := strings.Split(strings.TrimSpace(string(b)), "\n")
-	return "it wrote last:\n    " + strings.Join(lines[max(0, len(lines)-5):], "\n    ")
+	return "its last line: " + last
 }

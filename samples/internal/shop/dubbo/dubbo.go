@@ -38,12 +38,19 @@ func Wait() error {
 	return graceful_shutdown.Shutdown(context.Background())
 }
 
-// Failed logs a call to service that did not succeed and returns its error
-// for the caller of this program: the code survives, the metadata does not,
-// for that speaks of the failed call only.
+// Failed turns the error of a call to service into the error that this
+// program answers with: the code survives, the metadata does not, for that
+// speaks of the failed call only. Unless the fault is the client's, it is
+// logged.
 func Failed(requestID, service string, err error) error {
-	shop.LogCallFailed(requestID, service, err)
-	return triple.NewError(code(err), fmt.Errorf("%s: %w", service, err))
+	c, text := code(err), err.Error()
+	if c != triple.CodeInvalidArgument && c != triple.CodeNotFound {
+		shop.LogCallFailed(requestID, service, err)
+	}
+	if te := (*triple.Error)(nil); errors.As(err, &te) {
+		text = te.Message() // without the code, which is said once
+	}
+	return triple.NewError(c, errors.New(service+": "+text))
 }
 
 // code is the code of err, also where it is this side's own deadline.
