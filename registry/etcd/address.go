@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package etcd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"dubbo.apache.org/dubbo-go/v3/common"
+	"dubbo.apache.org/dubbo-go/v3/common/constant"
+)
+
+// LeaseTTLKey is the registry parameter that sets how long after a crash the
+// process's entries stay: a Go duration, default 10s, range 1s to 10m, whole
+// seconds (rounded up).
+const LeaseTTLKey = "etcd.lease-ttl"
+
+const (
+	defaultLeaseTTL = 10 * time.Second
+	minLeaseTTL     = time.Second
+	maxLeaseTTL     = 10 * time.Minute
+
+	defaultTimeout = 5 * time.Second // dubbo-go's constant.DefaultRegTimeout
+)
+
+// address says which etcd a client is for; it is the key of the shared client.
+type address struct {
+	endpoints          string // sorted host:port, joined by commas
+	username, password string
+}
+
+func (a address) list() []string { return strings.Split(a.endpoints, ",") }
+
+// parseAddress reads "host:port[,host:port]"; a scheme in front is ignored, as
+// dubbo-go leaves it in Location when the address of dubbogo.yml has one.
+func parseAddress(location string) (address, error) {
+	var endpoints []string
+	for part := range strings.SplitSeq(location, ",") {
+		part = strings.TrimSpace(part)
+		if _, rest, ok := strings.Cut(part, "://"); ok {
+			part = rest
+		}
+		part = strings.TrimSuffix(part, "/")
+		if part == "" {
+			continue
+		}
+		host, port, err := net.SplitHostPort(part)
+		if err != nil || host == "" || port == "" {
+			return address{}, fmt.Errorf("etcd: address: got %q, want host:port[,host:port]", location)
+		}
+		endpoints = append(endpoints, part)
+	}
+	if len(endpoints) == 0 {
+		return address{}, fmt.Errorf("etcd: address: got %q, want host:port[,host:port]", location)
+	}
+	slices.Sort(endpoints)
+	return address{endpoints: strings.Join(slices.Compact(endpoints), ",")}, nil
+}
+
+// addressOf reads the address and the account of a registry or report URL.
+func addressOf(u *common.URL) (address, error) {
+	location := u.Location
+	if location == "" {
+		location = u.Address()
+	}
+	a, err := parseAddress(location)
+	if err != nil {
+		return address{}, err
+	}
+	a.username, a.password = u.Username, u.Password
+	return a, nil
+}
+
+// durationOf reads a positive duration from u, or returns fallback if there is none.
+func durationOf(u *common.URL, key string, fallback time.Duration) (time.Duration, error) {
+	text := u.GetParam(key, "")
+	if text == "" {
+		return fallback, nil
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d <= 0 {
+		return 0, fmt.Errorf("etcd: %s: got %q, want a duration above 0", key, text)
+	}
+	return d, nil
+}
+
+// options is what a registry URL says about time.
+type options struct {
+	timeout time.Duration // one operation of the caller
+	ttl     time.Duration // lease
+}
+
+func optionsOf(u *common.URL) (options, error) {
+	timeout, errTimeout := durationOf(u, constant.RegistryTimeoutKey, defaultTimeout)
+	ttl, errTTL := durationOf(u, LeaseTTLKey, defaultLeaseTTL)
+	if errTTL == nil && (ttl < minLeaseTTL || ttl > maxLeaseTTL) {
+		errTTL = fmt.Errorf("etcd: %s: got %v, want %v to %v", LeaseTTLKey, ttl, minLeaseTTL, maxLeaseTTL)
+	}
+	return options{timeout: timeout, ttl: ttl}, errors.Join(errTimeout, errTTL)
+}
+
+// Check asks whether the etcd at address ("host:port[,host:port]", a scheme in
+// front is allowed) can serve: one of its endpoints accepts a connection and the
+// cluster has a leader. It returns nil, or one line that names address and cause.
+// A refused connection is reported at once; anything else takes at most ctx, or
+// 5 s if ctx has no deadline.
+func Check(ctx context.Context, address string) error {
+	a, err := parseAddress(address)
+	if err != nil {
+		return err
+	}
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, defaultTimeout)
+		defer cancel()
+	}
+	if err := dial(ctx, a.list()); err != nil {
+		return fmt.Errorf("etcd: registry %s cannot be reached: %w", a.endpoints, err)
+	}
+	s := acquire(a)
+	defer s.release()
+	c, err := s.client(ctx)
+	if err == nil {
+		_, err = c.Get(ctx, "graylane", clientv3.WithCountOnly())
+	}
+	if err == nil || errors.Is(err, rpctypes.ErrPermissionDenied) || errors.Is(err, rpctypes.ErrUserEmpty) {
+		return nil // an etcd that wants an account is up
+	}
+	return fmt.Errorf("etcd: registry %s does not answer: %w", a.endpoints, err)
+}
+
+// dial returns nil as soon as one endpoint accepts a connection.
+func dial(ctx context.Context, endpoints []string) error {
+	results := make(chan error, len(endpoints))
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	for _, endpoint := range endpoints {
+		go func() {
+			conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", endpoint)
+			if err == nil {
+				_ = conn.Close()
+			}
+			results <- err
+		}()
+	}
+	var last error
+	for range endpoints {
+		if last = <-results; last == nil {
+			return nil
+		}
+	}
+	return last
+}
