@@ -90,7 +90,7 @@ func resolve(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("nacos: %w", err)
 	}
 	defer unlock()
-	if raw, err := os.ReadFile(path); err == nil && complete(string(raw)) { //nolint:gosec // the rig's own file
+	if raw, err := os.ReadFile(path); err == nil && complete(string(raw)) {
 		return string(raw), nil
 	}
 	return askMaven(ctx, path)
@@ -121,7 +121,6 @@ func askMaven(ctx context.Context, path string) (string, error) {
 		return "", fmt.Errorf("nacos: %w", err)
 	}
 	file := filepath.Join(work, "classpath")
-	//nolint:gosec // fixed arguments and a folder of our own
 	cmd := exec.CommandContext(ctx, "mvn", "-B", "-ntp", "-q", "-f", work,
 		"org.apache.maven.plugins:maven-dependency-plugin:3.6.1:build-classpath",
 		"-DincludeScope=runtime", "-Dmdep.outputFile="+file)
@@ -129,7 +128,7 @@ func askMaven(ctx context.Context, path string) (string, error) {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("nacos: mvn: %w\n%s", err, strings.TrimSpace(string(out)))
 	}
-	raw, err := os.ReadFile(file) //nolint:gosec // the rig's own file
+	raw, err := os.ReadFile(file)
 	if err != nil {
 		return "", fmt.Errorf("nacos: mvn wrote no class path: %w", err)
 	}

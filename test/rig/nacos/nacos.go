@@ -178,7 +178,7 @@ func (s *Server) ready(ctx context.Context, client *http.Client) bool {
 
 // tail returns the last n lines of a file, or why it cannot be read.
 func tail(path string, n int) string {
-	raw, err := os.ReadFile(path) //nolint:gosec // the rig's own log
+	raw, err := os.ReadFile(path)
 	if err != nil {
 		return err.Error()
 	}

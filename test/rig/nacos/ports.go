@@ -29,7 +29,7 @@ func offsets() [4]int { return [...]int{0, 1000, 1001, -1000} }
 // (kept is true), or a new free one, which it keeps.
 func portFor(dir string) (port int, kept bool, err error) {
 	path := filepath.Join(dir, portFile)
-	raw, err := os.ReadFile(path) //nolint:gosec // the rig's own file
+	raw, err := os.ReadFile(path)
 	switch {
 	case err == nil:
 		port, err = strconv.Atoi(strings.TrimSpace(string(raw)))
@@ -60,7 +60,7 @@ func portFor(dir string) (port int, kept bool, err error) {
 func freePort() (int, error) {
 	var last error
 	for range 200 {
-		port := minPort + rand.IntN(maxPort-minPort) //nolint:gosec // no secret
+		port := minPort + rand.IntN(maxPort-minPort)
 		_, err := taken(port)
 		if err == nil {
 			return port, nil
@@ -74,7 +74,7 @@ func freePort() (int, error) {
 // It binds every address, as three of the four servers will.
 func taken(port int) (offset int, err error) {
 	for _, o := range offsets() {
-		l, err := net.Listen("tcp", ":"+strconv.Itoa(port+o)) //nolint:gosec,noctx // closed at once; the wildcard is what is asked
+		l, err := net.Listen("tcp", ":"+strconv.Itoa(port+o))
 		if err != nil {
 			return o, err
 		}

@@ -28,7 +28,7 @@ type process struct {
 
 // startProcess starts a program in dir, its output in the file logPath.
 func startProcess(dir, logPath, name string, args ...string) (*process, error) {
-	out, err := os.OpenFile(logPath, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600) //nolint:gosec // the rig's own log
+	out, err := os.OpenFile(logPath, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("nacos: %w", err)
 	}

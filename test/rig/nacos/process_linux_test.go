@@ -38,7 +38,7 @@ func TestMain(m *testing.M) {
 //  3. The child is gone.
 func TestChildDiesWithItsParent(t *testing.T) {
 	// 1
-	parent := exec.Command(os.Args[0]) //nolint:gosec // this test binary
+	parent := exec.Command(os.Args[0])
 	parent.Env = append(os.Environ(), parentEnv+"="+t.TempDir())
 	out, err := parent.StdoutPipe()
 	if err != nil {
