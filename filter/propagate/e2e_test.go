@@ -14,10 +14,12 @@ import (
 
 	"dubbo.apache.org/dubbo-go/v3"
 	"dubbo.apache.org/dubbo-go/v3/client"
-	_ "dubbo.apache.org/dubbo-go/v3/cluster/cluster/failover"
-	_ "dubbo.apache.org/dubbo-go/v3/cluster/loadbalance/random"
+	"dubbo.apache.org/dubbo-go/v3/cluster/cluster"
+	clusterbase "dubbo.apache.org/dubbo-go/v3/cluster/cluster/base"
+	"dubbo.apache.org/dubbo-go/v3/cluster/directory"
 	"dubbo.apache.org/dubbo-go/v3/common"
 	"dubbo.apache.org/dubbo-go/v3/common/constant"
+	"dubbo.apache.org/dubbo-go/v3/common/extension"
 	_ "dubbo.apache.org/dubbo-go/v3/filter/accesslog"
 	_ "dubbo.apache.org/dubbo-go/v3/filter/echo"
 	_ "dubbo.apache.org/dubbo-go/v3/filter/exec_limit"
@@ -26,7 +28,9 @@ import (
 	_ "dubbo.apache.org/dubbo-go/v3/filter/token"
 	_ "dubbo.apache.org/dubbo-go/v3/filter/tps"
 	"dubbo.apache.org/dubbo-go/v3/protocol"
+	"dubbo.apache.org/dubbo-go/v3/protocol/base"
 	_ "dubbo.apache.org/dubbo-go/v3/protocol/dubbo"
+	"dubbo.apache.org/dubbo-go/v3/protocol/result"
 	_ "dubbo.apache.org/dubbo-go/v3/protocol/triple"
 	"dubbo.apache.org/dubbo-go/v3/protocol/triple/triple_protocol"
 	_ "dubbo.apache.org/dubbo-go/v3/proxy/proxy_factory"
@@ -59,16 +63,16 @@ type seen struct {
 	Attachments map[string]any
 }
 
-// handler is both services; the transports reach it by different methods.
-type handler struct {
+// Handler is both services (exported, or dubbo-go refuses it); the transports reach it by different methods.
+type Handler struct {
 	name string
 	run  func(ctx context.Context, in string) (string, error)
 }
 
-func (h *handler) Reference() string { return h.name }
+func (h *Handler) Reference() string { return h.name }
 
 // Call is reached by reflection.
-func (h *handler) Call(ctx context.Context, in string) (string, error) { return h.run(ctx, in) }
+func (h *Handler) Call(ctx context.Context, in string) (string, error) { return h.run(ctx, in) }
 
 // protobufInfo describes the handler as protoc's code would.
 func protobufInfo(name string) *common.ServiceInfo {
@@ -77,13 +81,30 @@ func protobufInfo(name string) *common.ServiceInfo {
 		Type:        constant.CallUnary,
 		ReqInitFunc: func() any { return new(wrapperspb.StringValue) },
 		MethodFunc: func(ctx context.Context, args []any, h any) (any, error) {
-			out, err := h.(*handler).run(ctx, args[0].(*wrapperspb.StringValue).GetValue())
+			out, err := h.(*Handler).run(ctx, args[0].(*wrapperspb.StringValue).GetValue())
 			if err != nil {
 				return nil, err
 			}
 			return triple_protocol.NewResponse(wrapperspb.String(out)), nil
 		},
 	}}}
+}
+
+// asking stands in for cluster/lossless: a cluster that asks for the way and
+// states a reason, inside the interceptors.
+type asking struct{ clusterbase.BaseClusterInvoker }
+
+type askingCluster struct{}
+
+func (askingCluster) Join(d directory.Directory) base.Invoker {
+	return cluster.BuildInterceptorChain(&asking{clusterbase.NewBaseClusterInvoker(d)})
+}
+
+func (a *asking) Invoke(ctx context.Context, inv base.Invocation) result.Result {
+	if tag.PathFrom(ctx) != nil {
+		inv.SetAttachment(tag.KeyPath, "1;closing")
+	}
+	return a.Directory.List(inv)[0].Invoke(ctx, inv)
 }
 
 // remote calls one service in one of the four ways.
@@ -99,7 +120,7 @@ func name(base, proto, kind string) string { return "graylane.test." + base + ".
 // serve starts one application with its four services.
 func serve(t *testing.T, base string, s *site, run func(context.Context, string) (string, error), opts ...server.ServiceOption) {
 	t.Helper()
-	ins, err := dubbo.NewInstance(dubbo.WithName(s.app), dubbo.WithTag(s.tag))
+	ins, err := dubbo.NewInstance(dubbo.WithName(s.app), dubbo.WithTag(s.tag), dubbo.WithMetadataServicePort(freePort(t)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,7 +137,7 @@ func serve(t *testing.T, base string, s *site, run func(context.Context, string)
 	}
 	for _, p := range []string{"tri", "dubbo"} {
 		common := append([]server.ServiceOption{server.WithFilter(filters), server.WithProtocolIDs([]string{p}), server.WithNotRegister()}, opts...)
-		idl := &handler{name(base, p, "idl"), run}
+		idl := &Handler{name(base, p, "idl"), run}
 		info := protobufInfo(idl.name)
 		with := append([]server.ServiceOption{server.WithInterface(idl.name)}, common...)
 		if p == "dubbo" {
@@ -125,12 +146,16 @@ func serve(t *testing.T, base string, s *site, run func(context.Context, string)
 		if err := srv.Register(idl, info, with...); err != nil {
 			t.Fatal(err)
 		}
-		plain := &handler{name(base, p, "plain"), run}
+		plain := &Handler{name(base, p, "plain"), run}
 		if err := srv.RegisterService(plain, append(common, server.WithSerialization(constant.Hessian2Serialization))...); err != nil {
 			t.Fatal(err)
 		}
 	}
-	go func() { _ = srv.Serve() }() // ends with the test binary
+	go func() { // ends with the test binary
+		if err := srv.Serve(); err != nil {
+			panic(err)
+		}
+	}()
 	for _, addr := range s.proto {
 		awaitPort(t, addr)
 	}
@@ -144,10 +169,11 @@ type stub struct {
 
 func (s *stub) Reference() string { return s.name }
 
-func dial(t *testing.T, cli *client.Client, base, proto, kind, addr string, opts ...client.ReferenceOption) remote {
+func dial(t *testing.T, ins *dubbo.Instance, base, proto, kind, addr string, opts ...client.ReferenceOption) remote {
 	t.Helper()
+	cli := must(ins.NewClient())(t) // not shared: its references overwrite each other's options
 	n := name(base, proto, kind)
-	opts = append([]client.ReferenceOption{client.WithURL(proto + "://" + addr), client.WithProtocol(proto), client.WithInterface(n)}, opts...)
+	opts = append([]client.ReferenceOption{client.WithURL(proto + "://" + addr), client.WithProtocol(proto), client.WithInterface(n), client.WithCluster("test-asking")}, opts...)
 	if kind == "idl" && proto == "tri" {
 		conn := must(cli.DialWithInfo(n, &client.ClientInfo{InterfaceName: n, MethodNames: []string{"Call"}}, opts...))(t)
 		return func(ctx context.Context, in string, o ...client.CallOption) (string, error) {
@@ -181,9 +207,10 @@ func TestEndToEnd(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts servers")
 	}
+	extension.SetCluster("test-asking", func() cluster.Cluster { return askingCluster{} })
 	setKeys(t, "x-user", "x-tenant")
 	b, c := &site{app: "user", tag: "gray"}, &site{app: "cart"}
-	cli := must(must(dubbo.NewInstance(dubbo.WithName("gateway")))(t).NewClient())(t)
+	gateway := must(dubbo.NewInstance(dubbo.WithName("gateway")))(t)
 
 	serve(t, "C", c, func(ctx context.Context, in string) (string, error) {
 		if in == "fail" {
@@ -196,7 +223,7 @@ func TestEndToEnd(t *testing.T) {
 	})
 	toC := map[[2]string]remote{}
 	for _, k := range kinds {
-		toC[k] = dial(t, cli, "C", k[0], k[1], c.proto[k[0]], client.WithRequestTimeout(2900*time.Millisecond))
+		toC[k] = dial(t, gateway, "C", k[0], k[1], c.proto[k[0]], client.WithRequestTimeout(2900*time.Millisecond))
 	}
 
 	answered := make(chan struct{})
@@ -230,7 +257,7 @@ func TestEndToEnd(t *testing.T) {
 	}, server.WithGroup(groupB), server.WithVersion(version))
 	toB := map[[2]string]remote{}
 	for _, k := range kinds {
-		toB[k] = dial(t, cli, "B", k[0], k[1], b.proto[k[0]], client.WithGroup(groupB), client.WithVersion(version), client.WithRequestTimeout(4100*time.Millisecond))
+		toB[k] = dial(t, gateway, "B", k[0], k[1], b.proto[k[0]], client.WithGroup(groupB), client.WithVersion(version), client.WithRequestTimeout(4100*time.Millisecond))
 	}
 
 	for _, in := range kinds {
@@ -242,7 +269,7 @@ func TestEndToEnd(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					ctx = context.WithValue(ctx, constant.AttachmentKey, map[string]any{"x-user": "7", "x-plain": "p", tag.KeyPath: "1;no-instance", tag.KeyForce: "true"})
+					ctx = context.WithValue(ctx, constant.AttachmentKey, map[string]any{"x-user": "7", "x-plain": "p", tag.KeyForce: "true"})
 					got, err := toB[in](ctx, string(req), client.WithCallRetries(5))
 					var s seen
 					if how == "later" && err == nil {
@@ -265,12 +292,8 @@ func TestEndToEnd(t *testing.T) {
 					}
 					wantAtC(t, s, out[0], "gray", how == "pass")
 				}
-				// A's attachments ask for the way on the first hop; the context does on the second,
-				// but only lossless writes that request, so C says nothing here.
-				if in[0] == "tri" || in[1] == "plain" || in[1] == "idl" {
-					if got, want := path.String(), "user(gray), user(gray)"; got != want {
-						t.Errorf("way = %q, want %q", got, want)
-					}
+				if got, want := path.String(), "user(gray) > cart(base: closing), user(gray)"; got != want { // the second answered before it called
+					t.Errorf("way = %q, want %q", got, want)
 				}
 
 				s, err := ask(context.Background(), "pass")
@@ -300,8 +323,11 @@ func TestEndToEnd(t *testing.T) {
 				if _, err = ask(failed, "fail"); err == nil {
 					t.Fatal("a failing C answered")
 				}
-				want := ""
-				if in[0] == "tri" {
+				want := "" // errors of dubbo carry no attachments
+				switch {
+				case in[0] == "tri" && out[0] == "tri":
+					want = "user(gray) > cart(base: closing)"
+				case in[0] == "tri":
 					want = "user(gray)"
 				}
 				if way.String() != want {
@@ -339,7 +365,7 @@ func wantAtC(t *testing.T, s seen, proto, wantTag string, passed bool) {
 			t.Errorf("key %q is not lower case", key)
 		}
 	}
-	for _, key := range []string{"group", "version", "tri-service-group", "tri-service-version", tag.KeyForce, tag.KeyPath, tag.KeyCaller} {
+	for _, key := range []string{"group", "version", "tri-service-group", "tri-service-version", tag.KeyForce, tag.KeyCaller} {
 		if got := str(key); got != "" && got != "0.0.0" { // 0.0.0: dubbo's own for "none"
 			t.Errorf("%s = %q, want none", key, got)
 		}
@@ -410,4 +436,3 @@ func awaitPort(t *testing.T, addr string) {
 	}
 	t.Fatalf("nobody listens on %s", addr)
 }
-

@@ -46,9 +46,7 @@ func (Interceptor) Invoke(ctx context.Context, next base.Invoker, inv base.Invoc
 	inv.SetAttribute(notedKey, true)
 	trailer := trailerOf(inv)
 	res := next.Invoke(ctx, inv)
-	if way := wayIn(res, trailer); way != asking && !strings.HasPrefix(way, asking+";") { // those: an echo of the request
-		p.Add(way)
-	}
+	p.Add(wayIn(res, trailer))
 	ownError(res)
 	return res
 }
@@ -155,22 +153,33 @@ func trailerOf(inv base.Invocation) *http.Header {
 	return h
 }
 
-// wayIn finds the way that an answer tells.
+// wayIn finds the way that an answer tells, "" if it tells none. dubbo-go's proxy
+// path sends the request's attachments back with the answer, so what reads as a
+// question is no answer.
 func wayIn(res result.Result, trailer *http.Header) string {
 	if err := res.Error(); err != nil {
 		var e *triple_protocol.Error
 		if errors.As(err, &e) {
-			return meta(e).Get(tag.KeyPath)
+			return firstAnswer(meta(e).Values(tag.KeyPath))
 		}
 		return ""
 	}
 	if trailer != nil {
-		if s := trailer.Get(tag.KeyPath); s != "" {
-			return s
+		if way := firstAnswer(trailer.Values(tag.KeyPath)); way != "" {
+			return way
 		}
 	}
 	s, _ := tag.Value(res.Attachments()[tag.KeyPath])
-	return s
+	return firstAnswer([]string{s})
+}
+
+func firstAnswer(ways []string) string {
+	for _, way := range ways {
+		if way != asking && !strings.HasPrefix(way, asking+";") {
+			return way
+		}
+	}
+	return ""
 }
 
 // ownError takes out of an error what it says about the endpoint called. The

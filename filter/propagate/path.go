@@ -84,6 +84,11 @@ func answer(res result.Result, u *common.URL, in *inbound, way string) {
 			e := copyError(err)
 			e.Meta().Set(tag.KeyPath, way)
 			res.SetError(e)
+			if attachments := res.Attachments(); attachments[tag.KeyPath] != nil { // the request's, sent back
+				attachments = maps.Clone(attachments)
+				delete(attachments, tag.KeyPath)
+				res.SetAttachments(attachments)
+			}
 		}
 		return
 	}
