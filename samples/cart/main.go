@@ -31,7 +31,8 @@ func run(conf string) error {
 	if err := dubbo.Load(conf); err != nil {
 		return err
 	}
-	return dubbo.Wait()
+	dubbo.Wait()
+	return nil
 }
 
 // Cart answers shop.v1.CartService.

@@ -64,17 +64,18 @@ func run(conf, gatewayConf, addr string) error {
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(ln) }()
 	fmt.Printf("gateway: serving on http://%s\n", ln.Addr())
-	stopped := make(chan error, 1)
-	go func() { stopped <- dubbo.Wait() }()
-	for {
-		select {
-		case err := <-served:
-			if !errors.Is(err, http.ErrServerClosed) {
-				return fmt.Errorf("http: %w", err)
-			}
-			served = nil // the shutdown above; Wait reports its end
-		case err := <-stopped:
-			return err
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		dubbo.Wait()
+	}()
+	select {
+	case err = <-served: // before a stop: the server failed
+		if !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("http: %w", err)
 		}
+		<-stopped
+	case <-stopped:
 	}
+	return nil
 }

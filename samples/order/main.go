@@ -48,5 +48,6 @@ func run(conf, instance, work string) error {
 	if err := dubbo.Load(conf); err != nil {
 		return errors.Join(err, executions.Close())
 	}
-	return errors.Join(dubbo.Wait(), executions.Close())
+	dubbo.Wait()
+	return executions.Close()
 }

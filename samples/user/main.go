@@ -32,7 +32,8 @@ func run(conf string) error {
 	if err := dubbo.Load(conf); err != nil {
 		return err
 	}
-	return dubbo.Wait()
+	dubbo.Wait()
+	return nil
 }
 
 // User answers shop.v1.UserService.

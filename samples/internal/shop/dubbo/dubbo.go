@@ -8,9 +8,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"dubbo.apache.org/dubbo-go/v3"
-	"dubbo.apache.org/dubbo-go/v3/graceful_shutdown"
+	"dubbo.apache.org/dubbo-go/v3/common/extension"
 	triple "dubbo.apache.org/dubbo-go/v3/protocol/triple/triple_protocol"
 
 	"github.com/graylane/graylane/samples/internal/shop"
@@ -25,18 +26,22 @@ func Load(path string) (err error) {
 			err = fmt.Errorf("configuration %s: %v", path, r)
 		}
 	}()
+	extension.AddCustomShutdownCallback(sync.OnceFunc(func() { close(stopped) }))
 	if err := dubbo.Load(dubbo.WithPath(path)); err != nil {
 		return fmt.Errorf("configuration %s: %w", path, err)
 	}
 	return nil
 }
 
-// Wait returns when the process has been told to stop (SIGTERM, SIGINT) and
-// has finished what it was doing.
-func Wait() error {
-	<-graceful_shutdown.Done()
-	return graceful_shutdown.Shutdown(context.Background())
-}
+// stopped is closed by the first of dubbo-go's callbacks that run at the end
+// of a shutdown. Waiting for the end itself would take a minute: dubbo-go
+// v3.3.2 adds a callback in dubbo.Load that never returns (it waits for its
+// file watcher, counted twice) and is given up after 60 s.
+var stopped = make(chan struct{})
+
+// Wait returns when the process has been told to stop (SIGTERM, SIGINT), has
+// finished what it was doing and has closed its servers and clients.
+func Wait() { <-stopped }
 
 // Failed turns the error of a call to service into the error that this
 // program answers with: the code survives, the metadata does not, for that

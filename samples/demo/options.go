@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"net"
+	"strings"
+)
+
+// options are the flags.
+type options struct {
+	rate     int
+	registry string
+	level    string
+	keep     bool
+	compare  bool
+	full     bool
+	json     bool
+}
+
+// The bounds of -rate: below, a share says nothing; above, two cores are full.
+const minRate, maxRate = 10, 5000
+
+func (o *options) check() error {
+	if o.rate < minRate || o.rate > maxRate {
+		return fmt.Errorf("-rate: got %d, want %d to %d", o.rate, minRate, maxRate)
+	}
+	if o.level != "interface" && o.level != "application" {
+		return fmt.Errorf("-level: got %q, want interface or application", o.level)
+	}
+	if o.registry == "embedded" || o.registry == "rig:nacos" {
+		return nil
+	}
+	_, _, err := parseRegistry(o.registry)
+	return err
+}
+
+// parseRegistry splits etcd://host:port or nacos://host:port into dubbo-go's name
+// of the registry and its address.
+func parseRegistry(s string) (protocol, address string, err error) {
+	scheme, address, _ := strings.Cut(s, "://")
+	protocol = map[string]string{"etcd": "etcdv3", "nacos": "nacos"}[scheme]
+	if _, _, err := net.SplitHostPort(address); protocol == "" || err != nil {
+		return "", "", fmt.Errorf("-registry: got %q, want embedded, etcd://host:port, nacos://host:port or rig:nacos", s)
+	}
+	return protocol, address, nil
+}
