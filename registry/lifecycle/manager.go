@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package lifecycle
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"dubbo.apache.org/dubbo-go/v3/common"
+	"dubbo.apache.org/dubbo-go/v3/common/constant"
+	"dubbo.apache.org/dubbo-go/v3/registry"
+
+	"github.com/graylane/graylane/filter/shutdown"
+	"github.com/graylane/graylane/internal/conf"
+)
+
+// process is the one manager of this process.
+var process = newManager(shutdown.Process(), conf.Current)
+
+// manager holds what this process has registered and where.
+type manager struct {
+	// The following fields are immutable.
+	gate     *shutdown.Gate
+	settings func() *conf.Config
+	due      chan struct{} // closed when registrations may begin
+	stop     chan struct{} // closed when the instance is leaving
+	stopped  chan struct{} // closed when the drain is over
+
+	installOnce, dueOnce, drainOnce sync.Once
+
+	told atomic.Bool // MarkReady
+
+	mu        sync.Mutex
+	regs      []*registrar
+	app       string
+	addresses []string
+	checked   map[string]bool // locations whose port was tried
+	birth     birth
+	fixed     bool // a registration has succeeded: birth stays
+	exports   int
+	outcome   outcome
+	hooks     []func()
+}
+
+func newManager(gate *shutdown.Gate, settings func() *conf.Config) *manager {
+	return &manager{
+		gate:     gate,
+		settings: settings,
+		due:      make(chan struct{}),
+		stop:     make(chan struct{}),
+		stopped:  make(chan struct{}),
+		checked:  map[string]bool{},
+	}
+}
+
+// Registries returns the provider side's registries, for dubbo-go's application
+// level registration (registry.RegistryFactory).
+func Registries() []registry.Registry { return process.registries() }
+
+func (m *manager) registries() []registry.Registry {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	out := make([]registry.Registry, 0, len(m.regs))
+	for _, r := range m.regs {
+		out = append(out, r.asRegistry())
+	}
+	return out
+}
+
+// registrarFor returns the registrar of a registry URL as dubbo-go made it. Two
+// URLs are one registry when name, address, namespace, group and id agree.
+func (m *manager) registrarFor(u *common.URL) *registrar {
+	kind, name := u.Protocol, u.GetParam(constant.RegistryKey, u.Protocol)
+	if kind == constant.RegistryProtocol {
+		kind = name
+	}
+	key := kind + " " + name + "://" + u.Location + "?" + u.GetParam(constant.RegistryNamespaceKey, "") +
+		"&" + u.GetParam(constant.RegistryGroupKey, "") + "&" + u.GetParam(constant.RegistryIdKey, "")
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if i := slices.IndexFunc(m.regs, func(r *registrar) bool { return r.key == key }); i >= 0 {
+		return m.regs[i]
+	}
+	inner := u.Clone()
+	inner.Protocol, inner.SubURL = kind, nil
+	r := newRegistrar(m, key, name+"://"+u.Location, inner)
+	m.regs = append(m.regs, r)
+	return r
+}
+
+// lookup is what dubbo-go gets when it asks for [RegistryName].
+func (m *manager) lookup(u *common.URL) (registry.Registry, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, r := range m.regs {
+		if r.key == u.PrimitiveURL {
+			return r.asRegistry(), nil
+		}
+	}
+	return nil, errors.New("lifecycle: registry " + RegistryName + " is internal and cannot be configured")
+}
+
+// openDoor lets registrations begin now.
+func (m *manager) openDoor() { m.dueOnce.Do(func() { close(m.due) }) }
+
+// begin returns the birth to publish with a registration that is about to be
+// tried. Until one has succeeded the instance has served nobody: it is born anew.
+func (m *manager) begin() birth {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.fixed {
+		m.birth = birth{start: time.Now(), window: m.settings().Warmup.Window}
+	}
+	return m.birth
+}
+
+func (m *manager) currentBirth() birth {
+	m.mu.Lock()
+	b := m.birth
+	m.mu.Unlock()
+	if b.start.IsZero() {
+		return m.begin()
+	}
+	return b
+}
+
+// born fixes the birth: somebody may know us from now on.
+func (m *manager) born() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.fixed {
+		return
+	}
+	m.fixed = true
+	m.gate.Warm(m.birth.start, m.birth.window)
+}
+
+// Register lets the instance register when register.manual is set, and returns
+// when all registrations that were asked for so far have succeeded, or the error
+// of ctx. Without register.manual it only waits.
+func Register(ctx context.Context) error {
+	process.openDoor()
+	for _, r := range process.snapshot() {
+		if err := r.wait(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (m *manager) snapshot() []*registrar {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.regs)
+}
