@@ -19,8 +19,8 @@ const (
 
 // Instance is one incarnation at one address. See the package comment.
 type Instance struct {
-	// Address is host:port. Incarnation names the process start; it is empty for
-	// peers that do not publish one (plain dubbo-go, Java).
+	// Address is host:port. Incarnation names the process start. For peers that
+	// publish none (plain dubbo-go, Java) it is empty or starts with '@'.
 	Address, Incarnation string
 	// App is the application that runs there, "" if unknown.
 	App string
@@ -76,7 +76,7 @@ func (i *Instance) Calibrate(warming bool, age time.Duration) {
 		return
 	}
 	if !warming {
-		if i.Incarnation != "" && i.set(warm) { // a peer that would have told
+		if i.Named() && i.set(warm) { // a peer that would have told
 			i.changed()
 		}
 		return
@@ -143,7 +143,11 @@ func (i *Instance) SetOutlier(out bool) bool {
 	return news
 }
 
-// Closing and Outlier report why an instance is out of the pools.
+// Named reports that the peer publishes its incarnation, so that it believes a
+// caller that addresses it.
+func (i *Instance) Named() bool { return i.Incarnation != "" && i.Incarnation[0] != '@' }
+
+// Closing reports that the instance said, or showed, that it leaves.
 func (i *Instance) Closing() bool { return i.flags.Load()&closing != 0 }
 
 // Outlier reports whether failures keep the instance out.

@@ -5,6 +5,8 @@ package endpoint
 import (
 	"time"
 
+	"dubbo.apache.org/dubbo-go/v3/protocol/base"
+
 	"github.com/graylane/graylane/internal/alias"
 	"github.com/graylane/graylane/internal/curve"
 )
@@ -19,6 +21,7 @@ type Ramp struct {
 // Pool is an immutable list of endpoints with its alias table.
 type Pool struct {
 	list  []*Endpoint
+	plain []base.Invoker
 	table alias.Table
 	ramp  Ramp
 	guard float64
@@ -28,11 +31,12 @@ type Pool struct {
 // NewPool builds a pool. The guard of ramp.Boost holds for the endpoints that
 // are warm now: build anew when one joins, leaves or turns warm.
 func NewPool(list []*Endpoint, ramp Ramp) *Pool {
-	p := &Pool{list: list, ramp: ramp}
+	p := &Pool{list: list, plain: make([]base.Invoker, len(list)), ramp: ramp}
 	weights := make([]float64, len(list))
 	var warmSum, warmingSum float64
 	for n, e := range list {
 		weights[n] = e.Weight
+		p.plain[n] = e.Invoker
 		if e.Factor(ramp.Exponent, ramp.Floor) >= 1 {
 			warmSum += e.Weight
 			continue
@@ -62,6 +66,10 @@ func (p *Pool) All() []*Endpoint {
 	}
 	return p.list
 }
+
+// Invokers returns the endpoints' invokers in the order of [Pool.All], for
+// dubbo-go's balancers. The caller must not change them.
+func (p *Pool) Invokers() []base.Invoker { return p.plain }
 
 // NextWarm returns after what time the first endpoint turns warm, 0 if none warms.
 func (p *Pool) NextWarm() time.Duration {

@@ -13,6 +13,7 @@ import (
 	"dubbo.apache.org/dubbo-go/v3/cluster/directory"
 	"dubbo.apache.org/dubbo-go/v3/common"
 	"dubbo.apache.org/dubbo-go/v3/common/constant"
+	"dubbo.apache.org/dubbo-go/v3/common/extension"
 	"dubbo.apache.org/dubbo-go/v3/protocol/base"
 	"dubbo.apache.org/dubbo-go/v3/protocol/result"
 
@@ -37,6 +38,7 @@ type Invoker struct {
 	tag, force string // the reference's own, for calls without
 	timeout    string // of the reference, for the dubbo protocol, which forgets it
 	retries    int    // where they were set explicitly, else 0
+	policy     string // the balancer that the user named, "" for ours
 }
 
 var _ base.Invoker = (*Invoker)(nil)
@@ -51,6 +53,9 @@ func New(d directory.Directory, src endpoint.Source) *Invoker {
 		i.tag, i.force = u.GetParam(tag.KeyTag, ""), u.GetParam(tag.KeyForce, "")
 		i.timeout = u.GetParam(constant.TimeoutKey, "")
 		i.retries = u.GetParamByIntValue(constant.RetriesKey, 0)
+		if i.policy = u.GetParam(constant.LoadbalanceKey, ""); i.policy == warmup.Name {
+			i.policy = ""
+		}
 	}
 	return i
 }
@@ -148,7 +153,7 @@ func (i *Invoker) choose(c *call) (*endpoint.Endpoint, tagrouter.Decision, error
 	for fresh := false; ; fresh = true {
 		d, err := snap.Route(c.wanted, c.force)
 		if err == nil {
-			if e := c.pick(d); e != nil {
+			if e := c.pick(d, i.policy); e != nil {
 				return e, d, nil
 			}
 			err = fmt.Errorf("%w for tag %q: all have been tried or are leaving", endpoint.ErrNoEndpoint, c.wanted)
@@ -160,11 +165,18 @@ func (i *Invoker) choose(c *call) (*endpoint.Endpoint, tagrouter.Decision, error
 	}
 }
 
-// pick draws an endpoint that may start a call and has not been tried. After a
-// few draws in vain it looks at all of them.
-func (c *call) pick(d tagrouter.Decision) *endpoint.Endpoint {
+// pick chooses an endpoint that may start a call and has not been tried, by ours
+// or by the balancer that the user named. After a few draws in vain it looks at
+// all of them.
+func (c *call) pick(d tagrouter.Decision, policy string) *endpoint.Endpoint {
 	for range 4 {
-		if e := warmup.Pick(d.Pool); c.fits(e, d) {
+		var e *endpoint.Endpoint
+		if policy == "" {
+			e = warmup.Pick(d.Pool)
+		} else {
+			e = warmup.PickBy(extension.GetLoadbalance(policy), d.Pool, c.inv)
+		}
+		if e != nil && c.fits(e, d) {
 			return e
 		}
 	}

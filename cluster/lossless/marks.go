@@ -22,7 +22,7 @@ import (
 func heed(i *endpoint.Instance, v verdict) {
 	kind, value, _ := strings.Cut(v.state, ";")
 	switch {
-	case kind == tag.StateClosing && (value == i.Incarnation || i.Incarnation == ""):
+	case kind == tag.StateClosing && (value == i.Incarnation || !i.Named()):
 		i.MarkClosing()
 	case kind == tag.StateWarming:
 		if ms, err := strconv.ParseInt(value, 10, 64); err == nil && ms >= 0 {

@@ -4,6 +4,10 @@ package warmup
 
 import (
 	"math/rand/v2"
+	"slices"
+
+	"dubbo.apache.org/dubbo-go/v3/cluster/loadbalance"
+	"dubbo.apache.org/dubbo-go/v3/protocol/base"
 
 	"github.com/graylane/graylane/cluster/endpoint"
 )
@@ -29,4 +33,26 @@ func pick(p *endpoint.Pool, random func() uint64) *endpoint.Endpoint {
 		}
 	}
 	return p.Draw(random())
+}
+
+// rampDraws bounds the choices that a named policy is asked for: one that always
+// names the same endpoint (consistent hashing) gets its way in the end.
+const rampDraws = 8
+
+// PickBy lets another balancer choose and ramps its choice: an endpoint that
+// warms up is taken with probability f, else the balancer is asked again. It
+// returns nil if the balancer chooses nothing.
+func PickBy(lb loadbalance.LoadBalance, p *endpoint.Pool, inv base.Invocation) *endpoint.Endpoint {
+	var e *endpoint.Endpoint
+	for range rampDraws {
+		n := slices.Index(p.Invokers(), lb.Select(p.Invokers(), inv))
+		if n < 0 {
+			return nil
+		}
+		e = p.All()[n]
+		if f := p.Factor(e); f >= 1 || rand.Float64() < f {
+			break
+		}
+	}
+	return e
 }

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package lossless
+
+import (
+	"context"
+	"slices"
+	"sync/atomic"
+
+	clusterpkg "dubbo.apache.org/dubbo-go/v3/cluster/cluster"
+	"dubbo.apache.org/dubbo-go/v3/cluster/directory"
+	"dubbo.apache.org/dubbo-go/v3/common/constant"
+	"dubbo.apache.org/dubbo-go/v3/common/extension"
+	"dubbo.apache.org/dubbo-go/v3/protocol/base"
+	"dubbo.apache.org/dubbo-go/v3/protocol/result"
+
+	"github.com/graylane/graylane/cluster/endpoint"
+	"github.com/graylane/graylane/cluster/tagrouter"
+)
+
+// ObserverName is the cluster of mode observe; the reference's own cluster stands
+// in the URL parameter ObservedCluster.
+const (
+	ObserverName    = "graylane-observer"
+	ObservedCluster = "graylane-observed-cluster"
+)
+
+// servedBy is discovery.ServedBy: the arrows forbid to import it.
+const servedBy = "graylane-served-by"
+
+func init() {
+	extension.SetCluster(ObserverName, func() clusterpkg.Cluster { return observer{} })
+}
+
+type observer struct{}
+
+// Join returns the invoker of the reference's own cluster, watched.
+func (observer) Join(d directory.Directory) base.Invoker {
+	name := constant.DefaultCluster
+	if u := reference(d); u != nil {
+		name = u.GetParam(ObservedCluster, name)
+	}
+	c, err := extension.GetCluster(name)
+	if err != nil {
+		panic(err) // as dubbo-go does for a cluster that nobody imported
+	}
+	inner := c.Join(d)
+	src, ok := d.(endpoint.Source)
+	if !ok {
+		return inner
+	}
+	return &observed{Invoker: inner, decide: New(d, src)}
+}
+
+// observed lets dubbo-go call and compares afterwards.
+type observed struct {
+	base.Invoker
+	decide *Invoker
+}
+
+// differences counts by kind the calls that Graylane would have sent elsewhere.
+var differences struct{ lane, state, none atomic.Int64 }
+
+// Differences are the calls of mode observe that Graylane would have sent
+// elsewhere, since the start of the process.
+type Differences struct {
+	Lane  int64 // to another lane
+	State int64 // not to an endpoint that was closing or an outlier
+	None  int64 // nowhere
+}
+
+// ReadDifferences returns the counters of mode observe.
+func ReadDifferences() Differences {
+	return Differences{differences.lane.Load(), differences.state.Load(), differences.none.Load()}
+}
+
+// Invoke leaves the call as it is.
+func (o *observed) Invoke(ctx context.Context, inv base.Invocation) result.Result {
+	want, force := o.decide.wanted(inv)
+	d, err := o.decide.view.cur.Load().Route(want, force)
+	res := o.Invoker.Invoke(ctx, inv)
+	if by, ok := inv.GetAttribute(servedBy); ok {
+		compare(d, err, by, o.decide.view.src.Endpoints())
+	}
+	return res
+}
+
+func compare(d tagrouter.Decision, err error, by any, all []*endpoint.Endpoint) {
+	same := func(e *endpoint.Endpoint) bool { return any(e.Invoker) == by }
+	n := slices.IndexFunc(all, same)
+	switch {
+	case n < 0 || err == nil && slices.ContainsFunc(d.Pool.All(), same):
+	case err != nil:
+		differences.none.Add(1)
+	case all[n].Tag != d.Level:
+		differences.lane.Add(1)
+	default:
+		differences.state.Add(1)
+	}
+}
+
+// Destroy ends both.
+func (o *observed) Destroy() {
+	o.decide.view.close()
+	o.Invoker.Destroy()
+}

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package discovery
+
+import (
+	"strconv"
+
+	"dubbo.apache.org/dubbo-go/v3/common"
+	"dubbo.apache.org/dubbo-go/v3/common/constant"
+	"dubbo.apache.org/dubbo-go/v3/metadata/info"
+	"dubbo.apache.org/dubbo-go/v3/registry"
+
+	"github.com/graylane/graylane/filter/tag"
+)
+
+// carried are the keys of instance metadata that an endpoint is made from. They
+// are copied into the provider URLs, because dubbo-go makes those from the service
+// info alone, which all instances of a revision share.
+var carried = [...]string{
+	tag.MetaStartTime, tag.MetaWarmupTime, tag.MetaIncarnation,
+	constant.TimestampKey, constant.WarmupKey, constant.WeightKey,
+}
+
+// instance is a service instance whose URLs carry its own metadata.
+type instance struct{ registry.ServiceInstance }
+
+// GetTag returns the tag of the metadata where the registry lost it: dubbo-go's
+// Nacos part does with the first push.
+func (i instance) GetTag() string {
+	if t := i.ServiceInstance.GetTag(); t != "" {
+		return t
+	}
+	return i.GetMetadata()[constant.Tagkey]
+}
+
+// ToURLs returns the provider URLs of one service of the instance. They are read
+// from text anew: dubbo-go tells incarnations apart by the timestamp that only
+// that way becomes part of a URL's identity.
+func (i instance) ToURLs(service *info.ServiceInfo) []*common.URL {
+	urls := i.ServiceInstance.ToURLs(service)
+	m := i.GetMetadata()
+	for n, u := range urls {
+		u.SetParam(constant.Tagkey, i.GetTag())
+		for _, key := range carried {
+			if v := m[key]; v != "" {
+				u.SetParam(key, v)
+			}
+		}
+		if w, err := strconv.Atoi(u.GetParam(constant.WeightKey, "")); err != nil || w <= 0 {
+			u.SetParam(constant.WeightKey, strconv.Itoa(constant.DefaultWeight))
+		}
+		if i.GetServiceName() != "" {
+			u.SetParam(constant.ApplicationKey, i.GetServiceName())
+		}
+		if again, err := common.NewURL(u.String(), common.WithMethods(u.Methods)); err == nil {
+			urls[n] = again
+		}
+	}
+	return urls
+}
+
+// wrap repairs a list and leaves out instances that are disabled.
+func wrap(list []registry.ServiceInstance) []registry.ServiceInstance {
+	out := make([]registry.ServiceInstance, 0, len(list))
+	for _, i := range list {
+		if i != nil && i.IsEnable() {
+			out = append(out, instance{i})
+		}
+	}
+	return out
+}

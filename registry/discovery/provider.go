@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package discovery
+
+import (
+	"time"
+
+	"github.com/dubbogo/gost/log/logger"
+
+	"dubbo.apache.org/dubbo-go/v3/common"
+	"dubbo.apache.org/dubbo-go/v3/common/constant"
+	"dubbo.apache.org/dubbo-go/v3/common/extension"
+	"dubbo.apache.org/dubbo-go/v3/graceful_shutdown"
+	"dubbo.apache.org/dubbo-go/v3/protocol/base"
+	"dubbo.apache.org/dubbo-go/v3/protocol/protocolwrapper"
+
+	"github.com/graylane/graylane/cluster/endpoint"
+	"github.com/graylane/graylane/filter/tag"
+	"github.com/graylane/graylane/internal/meta"
+	"github.com/graylane/graylane/internal/self"
+)
+
+// redial is the pause after a connection that could not be made; it doubles up
+// to redialMax. dubbo-go's dubbo protocol returns nil for a dead address.
+const (
+	redial    = time.Second
+	redialMax = 30 * time.Second
+)
+
+// identity tells providers apart: two processes at one address are two.
+type identity struct {
+	protocol, address, service, incarnation string
+}
+
+// provider is what is known of one provider of the reference.
+type provider struct {
+	id       identity
+	start    time.Time
+	instance *endpoint.Instance
+	endpoint *endpoint.Endpoint // nil until the connection is made
+	watchKey string             // how dubbo-go's health watch names it
+	retry    *time.Timer
+	leaving  bool // the registry no longer lists it
+}
+
+// identify reads a provider's identity from its URL. Peers without an incarnation
+// are told apart by the time at which they started, where they publish one.
+func identify(u *common.URL) identity {
+	incarnation := u.GetParam(tag.MetaIncarnation, "")
+	if incarnation == "" {
+		incarnation = "@" + u.GetParam(constant.TimestampKey, "")
+	}
+	return identity{u.Protocol, u.Location, u.ServiceKey(), incarnation}
+}
+
+// add makes a provider known and connects to it in the background. Of several
+// incarnations at one address only the newest lives. d.mu is held.
+func (d *Directory) add(u *common.URL) {
+	id := identify(u)
+	if p, ok := d.known[id]; ok {
+		p.leaving = false
+		d.refresh(p, u)
+		return
+	}
+	start, window := meta.Birth(func(k string) string { return u.GetParam(k, "") })
+	for other, p := range d.known {
+		if other.protocol == id.protocol && other.address == id.address && other.service == id.service {
+			if p.start.After(start) {
+				return // the registry still lists the one that died
+			}
+			d.remove(other)
+		}
+	}
+	p := &provider{id: id, start: start}
+	p.instance = endpoint.Shared.Acquire(u.Location, id.incarnation, u.GetParam(constant.ApplicationKey, ""),
+		endpoint.Birth{Start: start, Window: window, Appeared: d.settled})
+	d.known[id] = p
+	d.pending.Add(1)
+	go func() {
+		defer d.pending.Done()
+		d.connect(p, u, redial)
+	}()
+}
+
+// refresh takes over what may change in a provider that stays: tag and weight.
+// d.mu is held.
+func (d *Directory) refresh(p *provider, u *common.URL) {
+	e := p.endpoint
+	if e == nil || e.Tag == u.GetParam(constant.Tagkey, "") && e.Weight == weight(u) {
+		return
+	}
+	// The old endpoint is not retired: both share instance and invoker.
+	p.endpoint = &endpoint.Endpoint{Instance: p.instance, Invoker: e.Invoker, Caller: e.Caller, Tag: u.GetParam(constant.Tagkey, ""), Weight: weight(u)}
+}
+
+// connect makes the invoker, off the lock, and publishes the endpoint. It tries
+// again for as long as the provider is known.
+func (d *Directory) connect(p *provider, u *common.URL, pause time.Duration) {
+	merged := u.MergeURL(d.ref)
+	// dubbo-go merges a reference's own tag into the provider; Java does not.
+	merged.SetParam(constant.Tagkey, u.GetParam(constant.Tagkey, ""))
+	key := merged.ServiceKey()
+	graceful_shutdown.DefaultClosingDirectoryRegistry().Register(key, d)
+	d.mu.Lock()
+	p.watchKey = merged.GetCacheInvokerMapKey() // before the watch can speak
+	d.mu.Unlock()
+	invoker := refer(merged)
+
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.known[p.id] != p || d.gone { // it left meanwhile
+		if invoker != nil {
+			go invoker.Destroy()
+		}
+		return
+	}
+	if invoker == nil {
+		p.retry = time.AfterFunc(pause, func() { d.connect(p, u, min(2*pause, redialMax)) })
+		return
+	}
+	e := &endpoint.Endpoint{Instance: p.instance, Invoker: observed(invoker), Tag: u.GetParam(constant.Tagkey, ""), Weight: weight(u)}
+	if p.instance.Named() {
+		e.Caller = self.CallerID(d.app) + ";" + p.instance.Incarnation
+	}
+	p.endpoint = e
+	d.publish()
+}
+
+// refer survives the panics that dubbo-go's protocols answer some addresses with.
+func refer(u *common.URL) (invoker base.Invoker) {
+	defer func() {
+		if r := recover(); r != nil {
+			logger.Warnf("[graylane] connecting to %s: %v", u.Location, r)
+			invoker = nil
+		}
+	}()
+	return extension.GetProtocol(protocolwrapper.FILTER).Refer(u)
+}
+
+// remove lets a provider go with the next publish, unless that would leave only
+// providers that are still being connected to. d.mu is held.
+func (d *Directory) remove(id identity) {
+	if p, ok := d.known[id]; ok {
+		p.leaving = true
+	}
+}
+
+// drop forgets a provider that is in no list any more. Its invoker is destroyed
+// when its last call has returned. d.mu is held.
+func (d *Directory) drop(p *provider) {
+	delete(d.known, p.id)
+	if p.retry != nil {
+		p.retry.Stop()
+	}
+	e := p.endpoint
+	if e == nil {
+		endpoint.Shared.Release(p.instance)
+		return
+	}
+	e.Retire(func() {
+		go func() { // a Triple invoker waits for its lock
+			e.Invoker.Destroy()
+			endpoint.Shared.Release(e.Instance)
+		}()
+	})
+}
+
+func weight(u *common.URL) float64 {
+	if w := u.GetParamInt(constant.WeightKey, 0); w > 0 {
+		return float64(w)
+	}
+	return constant.DefaultWeight
+}

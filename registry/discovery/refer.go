@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package discovery
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/dubbogo/gost/log/logger"
+
+	"dubbo.apache.org/dubbo-go/v3/common"
+	"dubbo.apache.org/dubbo-go/v3/common/constant"
+	"dubbo.apache.org/dubbo-go/v3/common/extension"
+	"dubbo.apache.org/dubbo-go/v3/protocol/base"
+	"dubbo.apache.org/dubbo-go/v3/registry"
+
+	"github.com/graylane/graylane/internal/conf"
+)
+
+// How long Refer waits for the first list and its connections, so that the first
+// call finds them.
+const (
+	firstList        = time.Second
+	firstConnections = 3 * time.Second
+)
+
+// exit ends a start that cannot succeed; tests replace it.
+var exit = func(line string) {
+	fmt.Fprintln(os.Stderr, line)
+	os.Exit(1)
+}
+
+// Refer makes the invoker of a reference: u is the registry's URL, its SubURL the
+// reference. If the registry cannot be reached within register.timeout the
+// process ends with one line, or, with register.require false, Refer returns and
+// the reference finds its providers when the registry is back.
+func Refer(u *common.URL) base.Invoker {
+	if u.Protocol == constant.RegistryProtocol {
+		u.Protocol = u.GetParam(constant.RegistryKey, "")
+	}
+	d := newDirectory(u)
+	cluster, err := extension.GetCluster(u.SubURL.GetParam(constant.ClusterKey, constant.DefaultCluster))
+	if err != nil {
+		logger.Errorf("[graylane] reference %s: %v", u.SubURL.Service(), err)
+		return nil
+	}
+	c := conf.Current().Register
+	if err := d.follow(c.Timeout); err != nil {
+		line := fmt.Sprintf("graylane: registry %s://%s: not reached within %v: %v", u.GetParam(constant.RegistryKey, u.Protocol), u.Location, c.Timeout, err)
+		if c.Require {
+			exit(line)
+		}
+		logger.Warnf("[graylane] %s; trying on (register.require is false)", line)
+		go d.followLater(c.Timeout)
+	}
+	return cluster.Join(d)
+}
+
+// follow subscribes and waits a while for the first list.
+func (d *Directory) follow(timeout time.Duration) error {
+	if err := reach(d.url, timeout); err != nil {
+		return err
+	}
+	reg, err := subscription(d.url, d.ref)
+	if err != nil {
+		return err
+	}
+	subscribed := make(chan struct{})
+	if err := reg.LoadSubscribeInstances(d.ref, d); err != nil {
+		logger.Warnf("[graylane] %s: first list: %v", d.ref.Service(), err)
+	}
+	go func() {
+		defer close(subscribed)
+		if err := reg.Subscribe(d.ref, d); err != nil {
+			logger.Errorf("[graylane] %s: subscription: %v", d.ref.Service(), err)
+		}
+	}()
+	wait := time.NewTimer(firstList)
+	defer wait.Stop()
+	select {
+	case <-d.first:
+	case <-subscribed: // application level: the present list has been delivered
+	case <-wait.C:
+	}
+	connected := make(chan struct{})
+	go func() {
+		d.pending.Wait()
+		close(connected)
+	}()
+	wait.Reset(firstConnections)
+	select {
+	case <-connected:
+	case <-wait.C:
+	}
+	d.mu.Lock()
+	d.settled = true // what comes from now on was seen to appear
+	d.mu.Unlock()
+	return nil
+}
+
+func (d *Directory) followLater(timeout time.Duration) {
+	for pause := redial; ; pause = min(2*pause, redialMax) {
+		time.Sleep(pause)
+		d.mu.Lock()
+		gone := d.gone
+		d.mu.Unlock()
+		if gone || d.follow(timeout) == nil {
+			return
+		}
+	}
+}
+
+// reach waits until one of the registry's addresses takes a connection.
+func reach(u *common.URL, timeout time.Duration) error {
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	var err error
+	for {
+		for _, address := range strings.Split(u.Location, ",") {
+			if _, _, bad := net.SplitHostPort(address); bad != nil {
+				return nil // not an address: the registry's own client knows better
+			}
+			var conn net.Conn
+			if conn, err = (&net.Dialer{}).DialContext(ctx, "tcp", address); err == nil {
+				return conn.Close()
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(timeout / 20):
+		}
+	}
+}
+
+// subscriptions are the registry objects of this process, by address. dubbo-go's
+// application level keeps one listener a service and registry object, so that a
+// second reference to the same service needs an object of its own.
+var subscriptions struct {
+	sync.Mutex
+	m map[string][]*subscribed
+}
+
+type subscribed struct {
+	registry registry.Registry
+	services map[string]bool
+}
+
+func subscription(u, ref *common.URL) (registry.Registry, error) {
+	key := strings.Join([]string{u.Protocol, u.GetParam(constant.RegistryKey, ""), u.Location, u.GetParam(constant.RegistryNamespaceKey, ""),
+		u.GetParam(constant.RegistryGroupKey, ""), u.GetParam(constant.RegistryIdKey, "")}, "|")
+	service := ref.ServiceKey() + ":" + ref.Protocol
+	subscriptions.Lock()
+	defer subscriptions.Unlock()
+	for _, s := range subscriptions.m[key] {
+		if !s.services[service] {
+			s.services[service] = true
+			return s.registry, nil
+		}
+	}
+	c := u.Clone()
+	c.SubURL = u.SubURL
+	if u.Protocol == constant.ServiceRegistryProtocol {
+		c.SetParam(realKey, u.GetParam(constant.RegistryKey, ""))
+		c.SetParam(constant.RegistryKey, discoveryName)
+	}
+	reg, err := create(u.Protocol, c)
+	if err != nil {
+		return nil, err
+	}
+	if subscriptions.m == nil {
+		subscriptions.m = make(map[string][]*subscribed)
+	}
+	subscriptions.m[key] = append(subscriptions.m[key], &subscribed{reg, map[string]bool{service: true}})
+	return reg, nil
+}
+
+// create turns dubbo-go's panic for a registry that nobody imported into an error.
+func create(name string, u *common.URL) (reg registry.Registry, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%v", r)
+		}
+	}()
+	return extension.GetRegistry(name, u)
+}
+
+// Registries returns the registry objects that subscribe, for those who end them.
+func Registries() []registry.Registry {
+	subscriptions.Lock()
+	defer subscriptions.Unlock()
+	var out []registry.Registry
+	for _, list := range subscriptions.m {
+		for _, s := range list {
+			out = append(out, s.registry)
+		}
+	}
+	return out
+}

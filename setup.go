@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package graylane
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/dubbogo/gost/log/logger"
+
+	"dubbo.apache.org/dubbo-go/v3/common"
+	dubboconfig "dubbo.apache.org/dubbo-go/v3/common/config"
+	"dubbo.apache.org/dubbo-go/v3/common/constant"
+	"dubbo.apache.org/dubbo-go/v3/common/extension"
+	"dubbo.apache.org/dubbo-go/v3/global"
+	"dubbo.apache.org/dubbo-go/v3/protocol/base"
+
+	"github.com/graylane/graylane/cluster/lossless"
+	_ "github.com/graylane/graylane/cluster/tagrouter" // replaces the router `tag`
+	"github.com/graylane/graylane/filter/propagate"
+	"github.com/graylane/graylane/filter/shutdown"
+	"github.com/graylane/graylane/internal/conf"
+	"github.com/graylane/graylane/registry/lifecycle"
+)
+
+const name = "graylane"
+
+// init takes the places that dubbo-go asks for before any setting is known: the
+// protocol `registry`, the post-processor, and its own once-only shutdown set-up,
+// which would otherwise install a second signal handler.
+func init() {
+	if Mode(os.Getenv(EnvMode)) == Off {
+		c := conf.Default()
+		c.Mode = Off
+		conf.Set(c)
+		return
+	}
+	lifecycle.InitShutdown()
+	extension.SetProtocol(constant.RegistryProtocol, func() base.Protocol { return theProtocol })
+	extension.SetConfigPostProcessor(name, processor{})
+}
+
+// die ends a start that cannot succeed, with one line; tests replace it.
+var die = func(err error) {
+	fmt.Fprintln(os.Stderr, "graylane: "+strings.ReplaceAll(err.Error(), "\n", "; "))
+	os.Exit(1)
+}
+
+var setup sync.Once
+
+// start reads the settings at the first service or reference, the first moment
+// at which dubbo-go has them.
+func start(u *common.URL) {
+	setup.Do(func() {
+		c, err := load()
+		if err != nil {
+			die(err)
+			return
+		}
+		user, _ := attribute[*global.ShutdownConfig](u, constant.ShutdownConfigPrefix)
+		if c.Mode == Off {
+			lifecycle.UseDubboShutdown(user)
+		} else {
+			lifecycle.MapUserShutdown(user, &c)
+		}
+		conf.Set(c)
+		if user == nil || user.InternalSignal == nil || *user.InternalSignal {
+			lifecycle.InstallSignals()
+		}
+		if c.Mode != Off {
+			lifecycle.OnStopped(func() { lossless.PrintLedger(applicationName(u)) })
+		}
+		logger.Info(summary(c))
+	})
+}
+
+// summary is the start-up line: what is active, and what differs from plain dubbo-go.
+func summary(c Config) string {
+	switch c.Mode {
+	case Off:
+		return "[graylane] off: dubbo-go's own parts do everything"
+	case Observe:
+		return "[graylane] observe: registration and drain are Graylane's, calls go as dubbo-go sends them, differences are counted"
+	}
+	retried := "calls of unknown outcome are not retried (dubbo-go: up to 2 times)"
+	switch {
+	case c.Retry.Unknown == "dubbo":
+		retried = "calls of unknown outcome are retried where retries are set"
+	case c.Retry.Unknown == "idempotent" && len(c.Retry.Idempotent) > 0:
+		retried = fmt.Sprintf("calls of unknown outcome are retried for %d idempotent methods only", len(c.Retry.Idempotent))
+	}
+	return fmt.Sprintf("[graylane] enforce: cluster %s, tags fall back to the baseline only, warm-up %v (%s, from %v %%), stop within %v; %s",
+		lossless.Name, c.Warmup.Window, c.Warmup.Curve, c.Warmup.MinPercent, c.Shutdown.Timeout, retried)
+}
+
+// processor names our cluster and filters in the URLs of services and references.
+type processor struct{}
+
+// PostProcessReferenceConfig implements dubbo-go's ConfigPostProcessor.
+func (processor) PostProcessReferenceConfig(u *common.URL) {
+	start(u)
+	c := conf.Current()
+	if c.Mode == Off {
+		return
+	}
+	drop := []string{constant.GracefulShutdownConsumerFilterKey}
+	if c.Mode == Observe {
+		drop = nil
+	}
+	setFilters(u, constant.ReferenceFilterKey, constant.DefaultReferenceFilters, drop, nil)
+	cluster := u.GetParam(constant.ClusterKey, "")
+	switch {
+	case c.Mode == Observe:
+		u.SetParam(lossless.ObservedCluster, cluster)
+		u.SetParam(constant.ClusterKey, lossless.ObserverName)
+	case cluster == "" || cluster == constant.ClusterKeyFailover:
+		u.SetParam(constant.ClusterKey, lossless.Name)
+	}
+}
+
+// PostProcessServiceConfig implements dubbo-go's ConfigPostProcessor.
+func (processor) PostProcessServiceConfig(u *common.URL) {
+	start(u)
+	if conf.Current().Mode == Off {
+		return
+	}
+	drop := []string{constant.GracefulShutdownProviderFilterKey}
+	if internalService(u) {
+		setFilters(u, constant.ServiceFilterKey, constant.DefaultServiceFilters, drop, nil)
+		return
+	}
+	setFilters(u, constant.ServiceFilterKey, constant.DefaultServiceFilters, drop, []string{shutdown.Name, propagate.Name})
+	lifecycle.DecorateService(u, u.GetParam(constant.ApplicationTagKey, ""))
+}
+
+// internalService reports dubbo-go's own services. A health Watch lives as long
+// as its caller: counted, it would make every drain hang.
+func internalService(u *common.URL) bool {
+	s := u.Interface()
+	return strings.HasPrefix(s, "grpc.health.") || strings.HasPrefix(s, "grpc.reflection.") || strings.HasPrefix(s, "org.apache.dubbo.metadata.")
+}
+
+// setFilters edits a filter list: first stands outermost, drop is replaced by
+// ours, names of dubbo-go's default list that nobody imported are left out (a
+// nil panic at the first call), and any other unknown name ends the start.
+func setFilters(u *common.URL, key, defaults string, drop, first []string) {
+	known := strings.Split(defaults, ",")
+	list := slices.Clone(first)
+	for f := range strings.SplitSeq(u.GetParam(key, ""), ",") {
+		f = strings.TrimSpace(f)
+		if f == "" || slices.Contains(drop, f) || slices.Contains(list, f) {
+			continue
+		}
+		if _, ok := extension.GetFilter(f); !ok {
+			if !slices.Contains(known, f) {
+				die(fmt.Errorf("%s of %s: unknown filter %q: is its package imported?", key, u.Interface(), f))
+			}
+			continue
+		}
+		list = append(list, f)
+	}
+	u.SetParam(key, strings.Join(list, ","))
+}
+
+func attribute[T any](u *common.URL, key string) (v T, ok bool) {
+	if raw, found := u.GetAttribute(key); found {
+		v, ok = raw.(T)
+	}
+	return v, ok
+}
+
+func applicationName(u *common.URL) string { return u.GetParam(constant.ApplicationKey, "") }
+
+var _ dubboconfig.ConfigPostProcessor = processor{}
