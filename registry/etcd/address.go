@@ -134,7 +134,7 @@ func Check(ctx context.Context, address string) error {
 	if err == nil || errors.Is(err, rpctypes.ErrPermissionDenied) || errors.Is(err, rpctypes.ErrUserEmpty) {
 		return nil // an etcd that wants an account is up
 	}
-	return fmt.Errorf("etcd: registry %s does not answer: %w", a.endpoints, err)
+	return fmt.Errorf("etcd: registry %s does not answer: %w", a.endpoints, s.explain(err))
 }
 
 // dial returns nil as soon as one endpoint accepts a connection.
@@ -158,4 +158,18 @@ func dial(ctx context.Context, endpoints []string) error {
 		}
 	}
 	return last
+}
+
+// explain adds to an error of the etcd client what the network says. The client
+// waits for a connection until the deadline and then only says so.
+func (s *shared) explain(err error) error {
+	if err == nil || !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(s.ctx, 300*time.Millisecond)
+	defer cancel()
+	if cause := dial(ctx, s.address.list()); cause != nil {
+		return fmt.Errorf("%w: %w", err, cause)
+	}
+	return err
 }

@@ -159,7 +159,7 @@ func (d *Discovery) Instances(ctx context.Context, application string) ([]regist
 	a := d.application(application)
 	list, _, err := d.shared.read(ctx, instanceFolder(application), withPrefix)
 	if err != nil {
-		err = fmt.Errorf("etcd: registry %s: %w", d.shared.address.endpoints, err)
+		err = fmt.Errorf("etcd: registry %s: %w", d.shared.address.endpoints, d.shared.explain(err))
 		if last, known := a.list(); known {
 			return copyInstances(last), err
 		}

@@ -63,7 +63,7 @@ func (s *shared) follow(ctx context.Context, key string, f follower, opts ...cli
 		}
 		if err != nil {
 			if failures == 0 {
-				logger.Warnf("[graylane] etcd %s: %v; the last known list stays in use", s.address.endpoints, err)
+				logger.Warnf("[graylane] etcd %s: %v; the last known list stays in use", s.address.endpoints, s.explain(err))
 			}
 			pause(ctx, retryDelay(failures), back)
 			failures++

@@ -145,7 +145,7 @@ func (r *registrar) wait(ctx context.Context, done func() bool) error {
 				cause = ctx.Err()
 			}
 			return fmt.Errorf("etcd: registry %s did not answer within %v: %w",
-				r.shared.address.endpoints, time.Since(start).Round(time.Millisecond), cause)
+				r.shared.address.endpoints, time.Since(start).Round(time.Millisecond), r.shared.explain(cause))
 		}
 	}
 }
@@ -230,7 +230,7 @@ func (r *registrar) report(err error, failures int) {
 	r.mu.Unlock()
 	switch {
 	case err != nil && failures == 0:
-		logger.Warnf("[graylane] etcd %s: registration: %v; retrying", r.shared.address.endpoints, err)
+		logger.Warnf("[graylane] etcd %s: registration: %v; retrying", r.shared.address.endpoints, r.shared.explain(err))
 	case err == nil && failures > 0:
 		logger.Infof("[graylane] etcd %s: all %d registrations are in place again", r.shared.address.endpoints, n)
 	}

@@ -138,7 +138,7 @@ func (r *Registry) LoadSubscribeInstances(u *common.URL, listener registry.Notif
 	for i, dir := range v.sub.folders {
 		list, err := r.load(ctx, dir)
 		if err != nil {
-			return fmt.Errorf("etcd: registry %s: %w", r.shared.address.endpoints, err)
+			return fmt.Errorf("etcd: registry %s: %w", r.shared.address.endpoints, r.shared.explain(err))
 		}
 		v.replace(i, list) // the last one notifies
 	}

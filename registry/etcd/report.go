@@ -88,7 +88,7 @@ func (r *Report) do(operation func(context.Context, *clientv3.Client) error) err
 	if err == nil || errors.Is(err, ErrNoMetadata) || errors.Is(err, report.ErrMappingCASConflict) {
 		return err
 	}
-	return fmt.Errorf("etcd: metadata report %s: %w", r.address.endpoints, err)
+	return fmt.Errorf("etcd: metadata report %s: %w", r.address.endpoints, s.explain(err))
 }
 
 func (r *Report) metadataKey(application, revision string) string {
@@ -120,6 +120,9 @@ func (r *Report) GetAppMetadata(application, revision string) (*info.MetadataInf
 
 // PublishAppMetadata writes what revision of application offers.
 func (r *Report) PublishAppMetadata(application, revision string, meta *info.MetadataInfo) error {
+	if meta == nil {
+		return fmt.Errorf("etcd: metadata of %s: got nil, want metadata", application)
+	}
 	key := r.metadataKey(application, revision)
 	snapshot := meta.Snapshot() // its owner changes it under a lock of its own
 	snapshot.LastUpdatedTime = meta.LastUpdatedTime
@@ -193,7 +196,9 @@ func (r *Report) RegisterServiceAppMapping(service, group, application string) e
 	})
 }
 
-func (r *Report) mappingKey(service, group string) string { return r.root + "/" + group + "/" + service }
+func (r *Report) mappingKey(service, group string) string {
+	return r.root + "/" + group + "/" + service
+}
 
 // GetServiceAppMapping returns the applications that offer service, an empty set if
 // none is known. If listener is not nil it hears of every change from then on, also

@@ -21,7 +21,7 @@ const (
 	connectTimeout = 3 * time.Second
 	// reconnectMax is far below the lease's life: gRPC's own default of 2 minutes
 	// would let every lease run out after an outage.
-	reconnectMax = 2 * time.Second
+	reconnectMax = time.Second
 	// aliveTime and aliveTimeout find a connection that is dead but not closed;
 	// etcd allows a ping every 5 s.
 	aliveTime    = 10 * time.Second
