@@ -9,10 +9,12 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 
 	triple "dubbo.apache.org/dubbo-go/v3/protocol/triple/triple_protocol"
 	"github.com/go-chi/chi/v5"
 
+	"github.com/graylane/graylane/filter/ingress"
 	"github.com/graylane/graylane/samples/internal/shop"
 	"github.com/graylane/graylane/samples/internal/shop/dubbo"
 	"github.com/graylane/graylane/samples/internal/shop/shopv1"
@@ -49,18 +51,23 @@ type errorAnswer struct {
 	LanePath  string `json:"lane_path,omitempty"`
 }
 
+// name is what lane paths call this program.
+const name = "gateway"
+
 type server struct {
-	user     shopv1.UserService
-	settings settings
+	user    shopv1.UserService
+	timeout time.Duration
 }
 
-// newHandler routes the shop's HTTP API.
-func newHandler(user shopv1.UserService, s settings) (http.Handler, error) {
-	colour, err := s.colour()
+// newHandler routes the shop's HTTP API. Requests may take timeout, above 0,
+// and are coloured by the rules of colours.
+func newHandler(user shopv1.UserService, timeout time.Duration, colours ingress.Config) (http.Handler, error) {
+	colours.UserID = func(r *http.Request) string { return orderFrom(r.Context()).UserID }
+	colour, err := ingress.New(colours)
 	if err != nil {
 		return nil, err
 	}
-	srv := &server{user: user, settings: s}
+	srv := &server{user: user, timeout: timeout}
 	r := chi.NewRouter()
 	r.Get("/healthz", func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusOK)
@@ -107,7 +114,7 @@ func newAnswer(ctx context.Context, user string, order *shopv1.Order) orderAnswe
 		User:       user,
 		Membership: order.GetMembership(),
 		TotalCents: order.GetTotalCents(),
-		LanePath:   lanePath(ctx),
+		LanePath:   ingress.LanePath(ctx, name),
 		Instance:   order.GetInstance(),
 	}
 }
@@ -125,13 +132,13 @@ func (s *server) fail(ctx context.Context, w http.ResponseWriter, requestID stri
 	case triple.CodeDeadlineExceeded:
 		status = http.StatusGatewayTimeout
 	}
-	answer(w, status, errorAnswer{Error: err.Error(), RequestID: requestID, LanePath: lanePath(ctx)})
+	answer(w, status, errorAnswer{Error: err.Error(), RequestID: requestID, LanePath: ingress.LanePath(ctx, name)})
 }
 
 // deadline bounds a whole request; the calls behind it inherit what is left.
 func (s *server) deadline(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		ctx, cancel := context.WithTimeout(r.Context(), s.settings.Timeout)
+		ctx, cancel := context.WithTimeout(r.Context(), s.timeout)
 		defer cancel()
 		next.ServeHTTP(w, r.WithContext(ctx))
 	})

@@ -5,6 +5,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -15,6 +16,7 @@ import (
 
 	"dubbo.apache.org/dubbo-go/v3/common/extension"
 
+	"github.com/graylane/graylane/filter/ingress"
 	"github.com/graylane/graylane/samples/internal/shop"
 	"github.com/graylane/graylane/samples/internal/shop/dubbo"
 	"github.com/graylane/graylane/samples/internal/shop/shopv1"
@@ -22,7 +24,7 @@ import (
 
 func main() {
 	conf := flag.String("conf", "", "dubbogo.yml to run with (default samples/gateway/conf/dubbogo.yml)")
-	gateway := flag.String("gateway", "", "gateway.yml to run with (default samples/gateway/conf/gateway.yml)")
+	gateway := flag.String("gateway", "", "rules that colour requests (default samples/gateway/conf/gateway.yml)")
 	addr := flag.String("http", "127.0.0.1:8080", "address to serve HTTP on")
 	flag.Parse()
 	shop.Exit("gateway", run(
@@ -31,13 +33,14 @@ func main() {
 		*addr))
 }
 
-func run(conf, gatewayConf, addr string) error {
-	if _, err := shop.ReadSettings(conf); err != nil {
-		return err
-	}
-	settings, err := readSettings(gatewayConf)
+func run(conf, coloursPath, addr string) error {
+	settings, err := shop.ReadSettings(conf)
 	if err != nil {
 		return err
+	}
+	colours, err := ingress.LoadFile(coloursPath)
+	if err != nil {
+		return fmt.Errorf("configuration: %w", err)
 	}
 	// The port is taken before anything else starts: if it is in use there is
 	// nothing to undo.
@@ -47,7 +50,7 @@ func run(conf, gatewayConf, addr string) error {
 	}
 	user := new(shopv1.UserServiceImpl)
 	shopv1.SetUserServiceConsumer(user)
-	handler, err := newHandler(user, settings)
+	handler, err := newHandler(user, cmp.Or(settings.Timeout, time.Second), colours)
 	if err != nil {
 		return errors.Join(err, ln.Close())
 	}

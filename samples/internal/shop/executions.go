@@ -33,10 +33,7 @@ type Executions struct {
 
 // OpenExecutions opens the file at path and makes it where there is none.
 func OpenExecutions(ctx context.Context, path string) (*Executions, error) {
-	dsn := url.URL{Scheme: "file", Opaque: url.PathEscape(path), RawQuery: url.Values{
-		"_pragma": {"journal_mode(WAL)", "synchronous(NORMAL)", "busy_timeout(2000)"},
-	}.Encode()}
-	db, err := sql.Open("sqlite", dsn.String())
+	db, err := sql.Open("sqlite", dsn(path, "journal_mode(WAL)", "synchronous(NORMAL)", "busy_timeout(2000)"))
 	if err != nil {
 		return nil, fmt.Errorf("shop: executions %s: %w", path, err)
 	}
@@ -51,6 +48,13 @@ func OpenExecutions(ctx context.Context, path string) (*Executions, error) {
 		return nil, fmt.Errorf("shop: executions %s: %w", path, err)
 	}
 	return e, nil
+}
+
+// dsn names the file at path to the driver, which takes a bare path for part
+// of a URL.
+func dsn(path string, pragmas ...string) string {
+	u := url.URL{Scheme: "file", Opaque: url.PathEscape(path), RawQuery: url.Values{"_pragma": pragmas}.Encode()}
+	return u.String()
 }
 
 // Record notes that instance began to execute a request. It finishes even if

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"gopkg.in/yaml.v3"
 )
@@ -16,6 +17,10 @@ type Settings struct {
 	Path string // the file they come from
 	App  string // dubbo.application.name
 	Port string // dubbo.protocols.tri.port, "" without
+
+	// Timeout is dubbo.consumer.request-timeout, above 0; 0 without. The gateway
+	// gives that much to a whole request.
+	Timeout time.Duration
 }
 
 // ConfPath returns flagValue, or else the committed file conf/name of the
@@ -33,8 +38,8 @@ func ConfPath(program, name, flagValue string) string {
 }
 
 // ReadSettings reads a dubbogo.yml. It reports a missing file, YAML that does
-// not parse (with its line) and an application without a name; the meaning of
-// all other keys is Dubbo's and Graylane's business.
+// not parse (with its line), an application without a name and a timeout that
+// is none; the meaning of all other keys is Dubbo's and Graylane's business.
 func ReadSettings(path string) (Settings, error) {
 	src, err := os.ReadFile(path) //nolint:gosec // the user names the file
 	if err != nil {
@@ -48,6 +53,9 @@ func ReadSettings(path string) (Settings, error) {
 			Protocols map[string]struct {
 				Port string `yaml:"port"`
 			} `yaml:"protocols"`
+			Consumer struct {
+				Timeout *time.Duration `yaml:"request-timeout"`
+			} `yaml:"consumer"`
 		} `yaml:"dubbo"`
 	}
 	if err := yaml.Unmarshal(src, &conf); err != nil {
@@ -56,6 +64,12 @@ func ReadSettings(path string) (Settings, error) {
 	s := Settings{Path: path, App: conf.Dubbo.Application.Name, Port: conf.Dubbo.Protocols["tri"].Port}
 	if s.App == "" {
 		return Settings{}, fmt.Errorf("configuration %s: dubbo.application.name: got none, want the service's name", path)
+	}
+	if t := conf.Dubbo.Consumer.Timeout; t != nil {
+		if *t <= 0 {
+			return Settings{}, fmt.Errorf("configuration %s: dubbo.consumer.request-timeout: got %s, want above 0s", path, *t)
+		}
+		s.Timeout = *t
 	}
 	return s, nil
 }

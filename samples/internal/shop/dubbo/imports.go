@@ -5,6 +5,9 @@ package dubbo
 // The parts of dubbo-go that the shop uses, instead of its `imports` package,
 // which brings every protocol, registry and tracer.
 import (
+	_ "github.com/graylane/graylane"               // Graylane
+	_ "github.com/graylane/graylane/registry/etcd" // its etcd parts
+
 	// Calls: the Triple protocol, its health service (callers learn from it that
 	// a provider closes) and the Dubbo protocol, over which dubbo-go serves the
 	// metadata that application-level discovery asks for.
