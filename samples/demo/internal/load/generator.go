@@ -17,6 +17,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -157,6 +158,10 @@ func (g *Generator) post(r *Record, n int64) error {
 	}
 	decoded := json.Unmarshal(body, &answer)
 	if resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusCreated {
+		if decoded == nil && answer.Error != "" {
+			body = []byte(answer.Error)
+		}
+		r.Path = answer.LanePath
 		return fmt.Errorf("HTTP %d: %s", resp.StatusCode, bytes.TrimSpace(body))
 	}
 	if decoded != nil {
@@ -169,14 +174,17 @@ func (g *Generator) post(r *Record, n int64) error {
 	return nil
 }
 
+// maxReason bounds how much of an error is kept, in bytes.
+const maxReason = 160
+
 // reason shortens an error to what a reader of the report needs.
 func reason(err error) string {
 	if errors.Is(err, context.DeadlineExceeded) {
 		return "timeout"
 	}
 	s := err.Error()
-	if len(s) > 300 {
-		s = s[:300]
+	if len(s) > maxReason {
+		s = strings.ToValidUTF8(s[:maxReason], "") + " ..."
 	}
 	return s
 }

@@ -68,9 +68,9 @@ func (s Slice) Share() float64 {
 }
 
 // OK reports whether the slice agrees with the curve: |z| at most 4, or within
-// 3 points of the expected share.
+// 3 points of the expected share. A slice without calls agrees with nothing.
 func (s Slice) OK() bool {
-	return math.Abs(s.Z) <= 4 || math.Abs(s.Share()-s.P) <= 0.03
+	return s.N > 0 && (math.Abs(s.Z) <= 4 || math.Abs(s.Share()-s.P) <= 0.03)
 }
 
 // Call is one call to the pool.

@@ -25,6 +25,7 @@ type Summary struct {
 	Refused          int     `json:"refused"`
 	Seconds          float64 `json:"seconds"` // from the first process to the end of the books
 
+	// The lists hold at most 100 entries, the counts above are exact.
 	InFlight       int       `json:"in_flight_at_kill"`
 	UnexplainedIDs []string  `json:"unexplained_ids"`
 	DuplicateIDs   []string  `json:"duplicate_ids"`
@@ -39,12 +40,16 @@ type Summary struct {
 	Plain          *Summary  `json:"plain,omitempty"` // with -compare: the same without Graylane
 }
 
+// maxListed bounds the lists of ids and faults; the counts are exact.
+const maxListed = 100
+
 // WriteJSON writes the summary as one line.
 func (s *Summary) WriteJSON(w io.Writer) error {
 	for _, list := range []*[]string{&s.UnexplainedIDs, &s.DuplicateIDs, &s.Faults} {
 		if *list == nil {
 			*list = []string{}
 		}
+		*list = (*list)[:min(len(*list), maxListed)]
 	}
 	if s.LastNewCallMS == nil {
 		s.LastNewCallMS = []float64{}

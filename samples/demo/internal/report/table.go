@@ -19,6 +19,7 @@ const stepWidth, verdictWidth, factsWidth = 22, 8, 92
 // NewTable starts a table with its heading.
 func NewTable(w io.Writer) (*Table, error) {
 	t := tablewriter.NewTable(w, layout(),
+		tablewriter.WithRendition(tw.Rendition{Settings: tw.Settings{Separators: tw.Separators{BetweenRows: tw.On}}}),
 		tablewriter.WithStreaming(tw.StreamConfig{Enable: true}),
 		tablewriter.WithColumnWidths(tw.NewMapper[int, int]().Set(0, stepWidth).Set(1, verdictWidth).Set(2, factsWidth)))
 	if err := t.Start(); err != nil {

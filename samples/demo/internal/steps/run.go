@@ -174,13 +174,27 @@ func (r *Run) startFleet(ctx context.Context) error {
 		}
 		r.apps[app] = up[:2:2]
 		r.gray = append(r.gray, up[2:]...)
+		if err := r.plainSettles(ctx); err != nil {
+			return err
+		}
 	}
 	s, err := r.fleet.NewSlot("gateway", "gateway", "", fleetWindow)
 	if err != nil {
 		return err
 	}
-	r.gateway, err = r.fleet.Start(ctx, s, s.Name)
-	return err
+	if r.gateway, err = r.fleet.Start(ctx, s, s.Name); err != nil {
+		return err
+	}
+	return r.plainSettles(ctx)
+}
+
+// plainSettles gives plain dubbo-go a fair start: it says that it is ready before
+// it is registered, and its consumers may never see who registers after them.
+func (r *Run) plainSettles(ctx context.Context) error {
+	if !r.cfg.Plain {
+		return nil
+	}
+	return r.watch(ctx, 2*time.Second)
 }
 
 func (r *Run) startLoad() {
