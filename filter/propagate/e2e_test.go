@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -111,33 +113,50 @@ func (a *asking) Invoke(ctx context.Context, inv base.Invocation) result.Result 
 type remote func(ctx context.Context, in string, opts ...client.CallOption) (string, error)
 
 type site struct {
-	app, tag string
-	proto    map[string]string // protocol -> host:port
+	ins   *dubbo.Instance
+	proto map[string]string // protocol -> host:port
 }
 
-func name(base, proto, kind string) string { return "graylane.test." + base + "." + proto + "." + kind }
+// run counts the runs of the test in this process: dubbo-go keeps services for good.
+var run atomic.Int32
+
+func name(base, proto, kind string) string {
+	return fmt.Sprintf("graylane.test%d.%s.%s.%s", run.Load(), base, proto, kind)
+}
+
+// instances makes the applications once, before any of them runs: dubbo-go sets
+// its global loggers with each, which is a race with whatever logs.
+var instances = sync.OnceValues(func() (map[string]*dubbo.Instance, error) {
+	apps := map[string]*dubbo.Instance{}
+	for app, lane := range map[string]string{"gateway": "", "user": "gray", "cart": ""} {
+		port, err := freePort()
+		if err != nil {
+			return nil, err
+		}
+		if apps[app], err = dubbo.NewInstance(dubbo.WithName(app), dubbo.WithTag(lane), dubbo.WithMetadataServicePort(port)); err != nil {
+			return nil, err
+		}
+	}
+	return apps, nil
+})
 
 // serve starts one application with its four services.
-func serve(t *testing.T, base string, s *site, run func(context.Context, string) (string, error), opts ...server.ServiceOption) {
+func serve(t *testing.T, base string, s *site, handle func(context.Context, string) (string, error), opts ...server.ServiceOption) {
 	t.Helper()
-	ins, err := dubbo.NewInstance(dubbo.WithName(s.app), dubbo.WithTag(s.tag), dubbo.WithMetadataServicePort(freePort(t)))
-	if err != nil {
-		t.Fatal(err)
-	}
 	s.proto = map[string]string{}
 	var protos []server.ServerOption
 	for _, p := range []string{"tri", "dubbo"} {
-		port := freePort(t)
+		port := must(freePort())(t)
 		s.proto[p] = fmt.Sprintf("127.0.0.1:%d", port)
 		protos = append(protos, server.WithServerProtocol(protocol.WithProtocol(p), protocol.WithID(p), protocol.WithIp("127.0.0.1"), protocol.WithPort(port)))
 	}
-	srv, err := ins.NewServer(protos...)
+	srv, err := s.ins.NewServer(protos...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, p := range []string{"tri", "dubbo"} {
 		common := append([]server.ServiceOption{server.WithFilter(filters), server.WithProtocolIDs([]string{p}), server.WithNotRegister()}, opts...)
-		idl := &Handler{name(base, p, "idl"), run}
+		idl := &Handler{name(base, p, "idl"), handle}
 		info := protobufInfo(idl.name)
 		with := append([]server.ServiceOption{server.WithInterface(idl.name)}, common...)
 		if p == "dubbo" {
@@ -146,7 +165,7 @@ func serve(t *testing.T, base string, s *site, run func(context.Context, string)
 		if err := srv.Register(idl, info, with...); err != nil {
 			t.Fatal(err)
 		}
-		plain := &Handler{name(base, p, "plain"), run}
+		plain := &Handler{name(base, p, "plain"), handle}
 		if err := srv.RegisterService(plain, append(common, server.WithSerialization(constant.Hessian2Serialization))...); err != nil {
 			t.Fatal(err)
 		}
@@ -209,8 +228,10 @@ func TestEndToEnd(t *testing.T) {
 	}
 	extension.SetCluster("test-asking", func() cluster.Cluster { return askingCluster{} })
 	setKeys(t, "x-user", "x-tenant")
-	b, c := &site{app: "user", tag: "gray"}, &site{app: "cart"}
-	gateway := must(dubbo.NewInstance(dubbo.WithName("gateway")))(t)
+	run.Add(1)
+	apps := must(instances())(t)
+	gateway := apps["gateway"]
+	b, c := &site{ins: apps["user"]}, &site{ins: apps["cart"]}
 
 	serve(t, "C", c, func(ctx context.Context, in string) (string, error) {
 		if in == "fail" {
@@ -371,7 +392,7 @@ func wantAtC(t *testing.T, s seen, proto, wantTag string, passed bool) {
 		}
 	}
 	for _, key := range []string{"path", "interface"} {
-		if got := str(key); got != "" && !strings.Contains(got, "test.C.") {
+		if got := str(key); got != "" && !strings.Contains(got, ".C.") {
 			t.Errorf("%s = %q, want C's own or none", key, got)
 		}
 	}
@@ -415,14 +436,12 @@ func must[T any](v T, err error) func(*testing.T) T {
 	}
 }
 
-func freePort(t *testing.T) int {
-	t.Helper()
+func freePort() (int, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		t.Fatal(err)
+		return 0, err
 	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().(*net.TCPAddr).Port
+	return l.Addr().(*net.TCPAddr).Port, l.Close()
 }
 
 func awaitPort(t *testing.T, addr string) {
