@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	gxset "github.com/dubbogo/gost/container/set"
 	"github.com/dubbogo/gost/log/logger"
 
 	"dubbo.apache.org/dubbo-go/v3/common"
@@ -76,7 +77,7 @@ func (d *Directory) follow(timeout time.Duration) error {
 	}
 	go func() {
 		defer close(subscribed)
-		if err := reg.Subscribe(d.ref, d); err != nil {
+		if err := d.subscribe(reg); err != nil {
 			logger.Errorf("[graylane] %s: subscription: %v", d.ref.Service(), err)
 		}
 	}()
@@ -100,6 +101,26 @@ func (d *Directory) follow(timeout time.Duration) error {
 	d.mu.Lock()
 	d.settled = true // what comes from now on was seen to appear
 	d.mu.Unlock()
+	return nil
+}
+
+// subscribe follows the applications named by `provided-by`, else asks the
+// registry. dubbo-go's application level forgets to subscribe to the former: it
+// takes the names for a mapping that has not changed.
+func (d *Directory) subscribe(reg registry.Registry) error {
+	direct, ok := reg.(interface {
+		SubscribeURL(*common.URL, registry.NotifyListener, *gxset.HashSet)
+	})
+	apps := gxset.NewSet()
+	for app := range strings.SplitSeq(d.ref.GetParam(constant.ProvidedBy, ""), ",") {
+		if app = strings.TrimSpace(app); app != "" {
+			apps.Add(app)
+		}
+	}
+	if !ok || apps.Empty() {
+		return reg.Subscribe(d.ref, d)
+	}
+	direct.SubscribeURL(d.ref, d, apps)
 	return nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -84,6 +85,9 @@ func durationOf(u *common.URL, key string, fallback time.Duration) (time.Duratio
 	text := u.GetParam(key, "")
 	if text == "" {
 		return fallback, nil
+	}
+	if ms, err := strconv.ParseInt(text, 10, 64); err == nil { // how dubbo-go writes a registry's timeout into its metadata report
+		text = strconv.FormatInt(ms, 10) + "ms"
 	}
 	d, err := time.ParseDuration(text)
 	if err != nil || d <= 0 {
