@@ -33,12 +33,12 @@ var javaAndGoKeys = []string{constant.TimestampKey, constant.WarmupKey, constant
 // DecorateService gives a service that is about to be exported the instance's
 // tag under both of dubbo-go's keys: dubbo.tag, which interface level reads, and
 // application.tag, which application level reads. The first that is set counts:
-// tag, the environment variable GRAYLANE_TAG, the service's dubbo.tag, the
-// application's tag. A tag that is none ends the process with one line.
-func DecorateService(url *common.URL, want string) {
+// the environment variable GRAYLANE_TAG, the service's own dubbo.tag, byDefault,
+// the application's tag. A tag that is none ends the process with one line.
+func DecorateService(url *common.URL, byDefault string) {
 	for _, s := range []string{
-		want, os.Getenv(EnvTag),
-		url.GetParam(constant.Tagkey, ""), url.GetParam(constant.ApplicationTagKey, ""),
+		os.Getenv(EnvTag), url.GetParam(constant.Tagkey, ""),
+		byDefault, url.GetParam(constant.ApplicationTagKey, ""),
 	} {
 		if s == "" {
 			continue
