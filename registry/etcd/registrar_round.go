@@ -33,10 +33,13 @@ func (r *registrar) round(alive *<-chan *clientv3.LeaseKeepAliveResponse) error 
 		}
 	}
 	for chunk := range slices.Chunk(puts, batch) {
-		if err := r.write(c, chunk); err != nil {
-			if errors.Is(err, rpctypes.ErrLeaseNotFound) {
-				r.loseLease() // the next round grants a new one
-			}
+		err := r.write(c, chunk)
+		if errors.Is(err, rpctypes.ErrLeaseNotFound) { // as when etcd came back without its data
+			r.loseLease()
+			r.wake() // the next round grants a new one and writes everything
+			return nil
+		}
+		if err != nil {
 			return err
 		}
 	}

@@ -30,9 +30,10 @@ const startAttempts = 5
 
 // Server is one running, or stopped, etcd node.
 type Server struct {
-	dir          string
-	client, peer string // host:port
-	node         *embed.Etcd
+	dir                   string
+	client, backend, peer string // host:port: where clients connect, where etcd listens for them and for peers
+	node                  *embed.Etcd
+	front                 *front
 }
 
 // Start starts etcd with its data in dir (created when it does not exist) and
@@ -47,10 +48,10 @@ func Start(dir string) (*Server, error) {
 	var err error
 	for range startAttempts {
 		var ports []string
-		if ports, err = freePorts(2); err != nil {
+		if ports, err = freePorts(3); err != nil {
 			return nil, err
 		}
-		s := &Server{dir: dir, client: ports[0], peer: ports[1]}
+		s := &Server{dir: dir, client: ports[0], backend: ports[1], peer: ports[2]}
 		if err = s.run(); err == nil {
 			return s, nil
 		}
@@ -62,11 +63,13 @@ func Start(dir string) (*Server, error) {
 // same over Stop and Restart.
 func (s *Server) Endpoint() string { return s.client }
 
-// Stop stops the node and keeps its data. Stopping a stopped node does nothing.
+// Stop cuts all connections, stops the node and keeps its data. Stopping a stopped
+// node does nothing.
 func (s *Server) Stop() {
 	if s.node == nil {
 		return
 	}
+	s.front.close()
 	s.node.Close()
 	s.node = nil
 }
@@ -87,24 +90,30 @@ func (s *Server) run() error {
 	cfg.Dir = s.dir
 	cfg.LogLevel = "fatal" // a stop and a port in use are reported by errors, not by log lines
 	cfg.LogOutputs = []string{embed.StdErrLogOutput}
+	backend := url.URL{Scheme: "http", Host: s.backend}
 	client := url.URL{Scheme: "http", Host: s.client}
 	peer := url.URL{Scheme: "http", Host: s.peer}
-	cfg.ListenClientUrls, cfg.AdvertiseClientUrls = []url.URL{client}, []url.URL{client}
+	cfg.ListenClientUrls, cfg.AdvertiseClientUrls = []url.URL{backend}, []url.URL{client}
 	cfg.ListenPeerUrls, cfg.AdvertisePeerUrls = []url.URL{peer}, []url.URL{peer}
 	cfg.InitialCluster = cfg.InitialClusterFromName(cfg.Name)
 	// Short elections: one node has nobody to wait for.
 	cfg.TickMs, cfg.ElectionMs = 50, 250
 	cfg.UnsafeNoFsync = true // the data need not survive a power cut
 
+	listener, err := net.Listen("tcp", s.client)
+	if err != nil {
+		return fmt.Errorf("etcd: start at %s: %w", s.client, err)
+	}
 	node, err := embed.StartEtcd(cfg)
 	if err != nil {
+		_ = listener.Close()
 		return fmt.Errorf("etcd: start at %s: %w", s.client, err)
 	}
 	late := time.NewTimer(startTimeout)
 	defer late.Stop()
 	select {
 	case <-node.Server.ReadyNotify():
-		s.node = node
+		s.node, s.front = node, newFront(listener, s.backend)
 		return nil
 	case err = <-node.Err():
 	case <-node.Server.StopNotify():
@@ -113,6 +122,7 @@ func (s *Server) run() error {
 		err = fmt.Errorf("not ready within %v", startTimeout)
 	}
 	node.Close()
+	_ = listener.Close()
 	return fmt.Errorf("etcd: start at %s: %w", s.client, err)
 }
 

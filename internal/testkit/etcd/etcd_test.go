@@ -36,7 +36,12 @@ func TestRestartKeepsPortAndData(t *testing.T) {
 	if err := s.Restart(); err == nil {
 		t.Error("Restart of a running node: no error")
 	}
+	watch := c.Watch(clientv3.WithRequireLeader(ctx), "k") // an open stream must not hold up the stop
+	start := time.Now()
 	s.Stop()
+	if took := time.Since(start); took > 4*time.Second {
+		t.Errorf("Stop with an open watch took %v", took)
+	}
 	s.Stop()
 	if conn, err := net.Dial("tcp", endpoint); err == nil {
 		_ = conn.Close()
@@ -51,6 +56,12 @@ func TestRestartKeepsPortAndData(t *testing.T) {
 	got, err := c.Get(ctx, "k")
 	if err != nil || len(got.Kvs) != 1 || string(got.Kvs[0].Value) != "v" {
 		t.Errorf("Get after restart = %v, %v, want one value v", got, err)
+	}
+	if _, err := c.Put(ctx, "k", "w"); err != nil {
+		t.Fatal(err)
+	}
+	if resp := <-watch; len(resp.Events) == 0 || string(resp.Events[len(resp.Events)-1].Kv.Value) != "w" {
+		t.Errorf("watch after restart: got %v, want value w", resp)
 	}
 }
 
