@@ -28,10 +28,11 @@ func run(conf string) error {
 	order := new(shopv1.OrderServiceImpl)
 	shopv1.SetOrderServiceConsumer(order)
 	shopv1.SetCartServiceProvider(&Cart{order: order})
-	if err := dubbo.Load(conf); err != nil {
+	stopped, err := dubbo.Load(conf)
+	if err != nil {
 		return err
 	}
-	dubbo.Wait()
+	<-stopped
 	return nil
 }
 

@@ -60,18 +60,14 @@ func run(conf, coloursPath, addr string) error {
 	// its clients are closed: the requests in flight can still call the user
 	// service.
 	extension.RegisterGracefulShutdownCallback("shop-gateway", srv.Shutdown)
-	if err := dubbo.Load(conf); err != nil {
+	stopped, err := dubbo.Load(conf)
+	if err != nil {
 		return errors.Join(err, ln.Close())
 	}
 
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(ln) }()
 	fmt.Printf("gateway: serving on http://%s\n", ln.Addr())
-	stopped := make(chan struct{})
-	go func() {
-		defer close(stopped)
-		dubbo.Wait()
-	}()
 	select {
 	case err = <-served: // before a stop: the server failed
 		if !errors.Is(err, http.ErrServerClosed) {

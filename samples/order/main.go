@@ -45,9 +45,10 @@ func run(conf, instance, work string) error {
 	fmt.Printf("order: instance %s, executions in %s\n", instance, path)
 
 	shopv1.SetOrderServiceProvider(newOrder(instance, delay, executions))
-	if err := dubbo.Load(conf); err != nil {
+	stopped, err := dubbo.Load(conf)
+	if err != nil {
 		return errors.Join(err, executions.Close())
 	}
-	dubbo.Wait()
+	<-stopped
 	return executions.Close()
 }

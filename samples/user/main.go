@@ -29,10 +29,11 @@ func run(conf string) error {
 	cart := new(shopv1.CartServiceImpl)
 	shopv1.SetCartServiceConsumer(cart)
 	shopv1.SetUserServiceProvider(&User{cart: cart})
-	if err := dubbo.Load(conf); err != nil {
+	stopped, err := dubbo.Load(conf)
+	if err != nil {
 		return err
 	}
-	dubbo.Wait()
+	<-stopped
 	return nil
 }
 

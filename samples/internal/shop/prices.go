@@ -13,18 +13,6 @@ const MaxQuantity = 1000
 // ErrBadCart reports a cart that cannot be priced; the client must change it.
 var ErrBadCart = errors.New("shop: bad cart")
 
-// prices in cents by article.
-var prices = map[string]int64{
-	"apple":  45,
-	"bread":  320,
-	"coffee": 1290,
-	"pear":   60,
-	"tea":    780,
-}
-
-// discount in percent by membership; without one the price is the list price.
-var discount = map[string]int64{Gold: 10, Silver: 5}
-
 // Line is one line of a cart.
 type Line struct {
 	SKU      string
@@ -40,14 +28,42 @@ func Total(lines []Line, membership string) (int64, error) {
 	}
 	var sum int64
 	for _, l := range lines {
-		price, ok := prices[l.SKU]
+		cents, ok := price(l.SKU)
 		switch {
 		case !ok:
 			return 0, fmt.Errorf("%w: sku: got %q, want an article of the price list", ErrBadCart, l.SKU)
 		case l.Quantity < 1 || l.Quantity > MaxQuantity:
 			return 0, fmt.Errorf("%w: quantity of %s: got %d, want 1 to %d", ErrBadCart, l.SKU, l.Quantity, MaxQuantity)
 		}
-		sum += price * int64(l.Quantity)
+		sum += cents * int64(l.Quantity)
 	}
-	return sum * (100 - discount[membership]) / 100, nil
+	return sum * (100 - discount(membership)) / 100, nil
+}
+
+// price returns the list price of an article in cents.
+func price(sku string) (cents int64, ok bool) {
+	switch sku {
+	case "apple":
+		return 45, true
+	case "bread":
+		return 320, true
+	case "coffee":
+		return 1290, true
+	case "pear":
+		return 60, true
+	case "tea":
+		return 780, true
+	}
+	return 0, false
+}
+
+// discount returns what members get off, in percent.
+func discount(membership string) int64 {
+	switch membership {
+	case Gold:
+		return 10
+	case Silver:
+		return 5
+	}
+	return 0
 }

@@ -20,28 +20,26 @@ import (
 // Load starts dubbo-go with the file at path: it connects the clients and
 // serves the handlers that were set before. dubbo-go reports some faults of
 // the file by a panic; they come back as errors.
-func Load(path string) (err error) {
+//
+// The channel is closed when the process has been told to stop (SIGTERM,
+// SIGINT), has finished what it was doing and has closed its servers and
+// clients: then main returns. To wait for graceful_shutdown.Done instead would
+// take a minute longer: dubbo-go v3.3.2 adds a callback in dubbo.Load that
+// never returns (it waits for its file watcher, counted twice) and that is
+// given up after 60 s. Ours stands before it.
+func Load(path string) (stopped <-chan struct{}, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("configuration %s: %v", path, r)
 		}
 	}()
-	extension.AddCustomShutdownCallback(sync.OnceFunc(func() { close(stopped) }))
+	c := make(chan struct{})
+	extension.AddCustomShutdownCallback(sync.OnceFunc(func() { close(c) }))
 	if err := dubbo.Load(dubbo.WithPath(path)); err != nil {
-		return fmt.Errorf("configuration %s: %w", path, err)
+		return nil, fmt.Errorf("configuration %s: %w", path, err)
 	}
-	return nil
+	return c, nil
 }
-
-// stopped is closed by the first of dubbo-go's callbacks that run at the end
-// of a shutdown. Waiting for the end itself would take a minute: dubbo-go
-// v3.3.2 adds a callback in dubbo.Load that never returns (it waits for its
-// file watcher, counted twice) and is given up after 60 s.
-var stopped = make(chan struct{})
-
-// Wait returns when the process has been told to stop (SIGTERM, SIGINT), has
-// finished what it was doing and has closed its servers and clients.
-func Wait() { <-stopped }
 
 // Failed turns the error of a call to service into the error that this
 // program answers with: the code survives, the metadata does not, for that
