@@ -71,11 +71,9 @@ func (m *manager) noteService(service *common.URL) error {
 	if m.app == "" {
 		m.app = service.GetParam(constant.ApplicationKey, "")
 	}
-	host := service.Ip
-	if host == "" {
-		host = common.GetLocalIp()
-	}
-	if addr := net.JoinHostPort(host, service.Port); !slices.Contains(m.addresses, addr) {
+	registered := service.Clone()
+	common.HandleRegisterIPAndPort(registered) // DUBBO_IP_TO_REGISTRY and the like
+	if addr := net.JoinHostPort(registered.Ip, registered.Port); !slices.Contains(m.addresses, addr) {
 		m.addresses = append(m.addresses, addr)
 	}
 	if m.checked[service.Location] || service.Port == "" || service.Port == "0" || served(service) {

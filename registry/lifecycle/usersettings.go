@@ -47,7 +47,12 @@ func MapUserShutdown(cfg *global.ShutdownConfig, c *conf.Config) {
 		case err != nil || d < 0:
 			notes = append(notes, "shutdown."+m.theirs+" = "+m.set+" is no duration and is ignored")
 		case *m.target == *m.standard:
+			before := *m.target
 			*m.target = d
+			if err := c.Validate(); err != nil {
+				*m.target = before
+				notes = append(notes, "shutdown."+m.theirs+" = "+m.set+" is ignored: "+err.Error())
+			}
 		case *m.target != d:
 			notes = append(notes, "shutdown."+m.theirs+" = "+m.set+" is ignored: "+conf.Root+".shutdown."+m.ours+" = "+m.target.String())
 		}
