@@ -38,7 +38,11 @@ func (Interceptor) Invoke(ctx context.Context, next base.Invoker, inv base.Invoc
 		enforce(ctx, inv, c.Propagate.Keys)
 	}
 	p := tag.PathFrom(ctx)
-	if _, noted := inv.GetAttribute(notedKey); p == nil || noted {
+	noted := p == nil
+	if !noted {
+		_, noted = inv.GetAttribute(notedKey)
+	}
+	if noted {
 		res := next.Invoke(ctx, inv)
 		ownError(res)
 		return res
@@ -68,9 +72,13 @@ func enforce(ctx context.Context, inv base.Invocation, keys []string) {
 	l := leaksOf(ctx, in)
 	attachments := inv.Attachments()
 	want, set := tag.Tag(""), false
+	speaks := false // the attachments name a tag under any key
 	for k, v := range attachments {
 		switch {
+		case k == tag.KeyShadow || k == tag.Baggage:
+			speaks = true
 		case k == tag.KeyTag:
+			speaks = true
 			if s, ok := tag.Value(v); ok && !l.has(k, v) {
 				want, set = tag.Accept(k, s), true
 			}
@@ -80,14 +88,16 @@ func enforce(ctx context.Context, inv base.Invocation, keys []string) {
 				want, set = tag.Accept(k, s), true
 			}
 			delete(attachments, k)
-		case hopLocal(k) && l.has(k, v):
+		case l.passed != nil && hopLocal(k) && l.has(k, v):
 			delete(attachments, k)
 		}
 	}
 	if !set {
 		want = tag.FromContext(ctx)
 	}
-	writeTag(inv, attachments, want)
+	if want != "" || speaks {
+		writeTag(inv, attachments, want)
+	}
 	if in != nil {
 		for _, c := range in.carried {
 			if v, ok := attachments[c.key]; !ok || l.has(c.key, v) {
