@@ -451,6 +451,9 @@ func TestRegistryThatHangs(t *testing.T) {
 		Shutdown: conf.Shutdown{QuietPeriod: 100 * time.Millisecond, Notice: 20 * time.Second, Timeout: 25 * time.Second, RegistryTimeout: 700 * time.Millisecond},
 	})
 	c.await("SAY ready")
+	if _, err := c.dial("tri", port)("web-1", "1ms"); err != nil {
+		t.Fatal(err)
+	}
 	signal := c.terminate()
 	c.exit(0)
 	if took := time.Since(signal); took > 5*time.Second {
@@ -574,6 +577,10 @@ func TestPublished(t *testing.T) {
 			_, revision, _ := strings.Cut(line, "revision=")
 			revisions = append(revisions, strings.Fields(revision)[0])
 			c.await("SAY ready")
+			// dubbo-go races with itself when a server stops that nobody ever called.
+			if _, err := c.dial("tri", port)("web-1", "1ms"); err != nil {
+				t.Fatal(err)
+			}
 			c.terminate()
 			c.exit(0)
 			c.await("SAY gone ok:1 127.0.0.1:" + strconv.Itoa(port))

@@ -68,6 +68,7 @@ func (m *manager) noteService(service *common.URL) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.exports++
+	m.exporting = true
 	if m.app == "" {
 		m.app = service.GetParam(constant.ApplicationKey, "")
 	}

@@ -42,6 +42,7 @@ type manager struct {
 	birth     birth
 	fixed     bool // a registration has succeeded: birth stays
 	exports   int
+	exporting bool // a server has not exported all its services yet
 	outcome   outcome
 	hooks     []func()
 }
@@ -59,11 +60,15 @@ func newManager(gate *shutdown.Gate, settings func() *conf.Config) *manager {
 
 // Registries returns the provider side's registries, for dubbo-go's application
 // level registration (registry.RegistryFactory).
+//
+// dubbo-go asks for them when a server has exported all its services: that, too,
+// must have happened before the process is [Ready].
 func Registries() []registry.Registry { return process.registries() }
 
 func (m *manager) registries() []registry.Registry {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.exporting = false
 	out := make([]registry.Registry, 0, len(m.regs))
 	for _, r := range m.regs {
 		out = append(out, r.asRegistry())

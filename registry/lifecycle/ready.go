@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/graylane/graylane/internal/conf"
 )
@@ -16,6 +17,7 @@ const probeName = "graylane"
 // Reasons for not being ready, as the probe shows them.
 var (
 	errLeaving = errors.New("the instance is leaving")
+	errExport  = errors.New("services are still being exported")
 	errWaiting = errors.New("nothing is registered yet, and nobody called lifecycle.MarkReady")
 )
 
@@ -43,8 +45,13 @@ func (m *manager) readiness() error {
 	if m.gate.Closing() {
 		return errLeaving
 	}
-	regs := m.snapshot()
-	if len(regs) == 0 && !m.told.Load() {
+	m.mu.Lock()
+	regs, exporting := slices.Clone(m.regs), m.exporting
+	m.mu.Unlock()
+	switch {
+	case exporting:
+		return errExport
+	case len(regs) == 0 && !m.told.Load():
 		return errWaiting
 	}
 	for _, r := range regs {
