@@ -3,6 +3,7 @@
 package discovery
 
 import (
+	"maps"
 	"strconv"
 
 	"dubbo.apache.org/dubbo-go/v3/common"
@@ -22,11 +23,25 @@ var carried = [...]string{
 }
 
 // instance is a service instance whose URLs carry its own metadata.
-type instance struct{ registry.ServiceInstance }
+type instance struct {
+	registry.ServiceInstance
+	fetched bool // dubbo-go has its service info; set and read by one event at a time
+}
+
+// SetServiceMetadata is what dubbo-go calls when it has fetched the service info.
+func (i *instance) SetServiceMetadata(m *info.MetadataInfo) {
+	i.fetched = true
+	i.ServiceInstance.SetServiceMetadata(m)
+}
+
+// described reports that dubbo-go knows the instance's services, or that it has none.
+func (i *instance) described() bool {
+	return i.fetched || i.GetMetadata()[constant.ExportedServicesRevisionPropertyName] == "0"
+}
 
 // GetTag returns the tag of the metadata where the registry lost it: dubbo-go's
 // Nacos part does with the first push.
-func (i instance) GetTag() string {
+func (i *instance) GetTag() string {
 	if t := i.ServiceInstance.GetTag(); t != "" {
 		return t
 	}
@@ -36,7 +51,7 @@ func (i instance) GetTag() string {
 // ToURLs returns the provider URLs of one service of the instance. They are read
 // from text anew: dubbo-go tells incarnations apart by the timestamp that only
 // that way becomes part of a URL's identity.
-func (i instance) ToURLs(service *info.ServiceInfo) []*common.URL {
+func (i *instance) ToURLs(service *info.ServiceInfo) []*common.URL {
 	urls := i.ServiceInstance.ToURLs(service)
 	m := i.GetMetadata()
 	for n, u := range urls {
@@ -59,13 +74,21 @@ func (i instance) ToURLs(service *info.ServiceInfo) []*common.URL {
 	return urls
 }
 
-// wrap repairs a list and leaves out instances that are disabled.
+// wrap repairs a list and leaves out instances that are disabled. Instances are
+// copied with their metadata: the map of dubbo-go's Nacos part belongs to the SDK,
+// which reads it on every push.
 func wrap(list []registry.ServiceInstance) []registry.ServiceInstance {
 	out := make([]registry.ServiceInstance, 0, len(list))
 	for _, i := range list {
-		if i != nil && i.IsEnable() {
-			out = append(out, instance{i})
+		if i == nil || !i.IsEnable() {
+			continue
 		}
+		if d, ok := i.(*registry.DefaultServiceInstance); ok {
+			c := *d
+			c.Metadata = maps.Clone(d.Metadata)
+			i = &c
+		}
+		out = append(out, &instance{ServiceInstance: i})
 	}
 	return out
 }

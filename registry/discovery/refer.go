@@ -28,6 +28,7 @@ import (
 const (
 	firstList        = time.Second
 	firstConnections = 3 * time.Second
+	askMax           = 5 * time.Second // between two questions after a service that nobody offers yet
 )
 
 // exit ends a start that cannot succeed; tests replace it.
@@ -76,9 +77,13 @@ func (d *Directory) follow(timeout time.Duration) error {
 		logger.Warnf("[graylane] %s: first list: %v", d.ref.Service(), err)
 	}
 	go func() {
-		defer close(subscribed)
-		if err := d.subscribe(reg); err != nil {
+		err := d.subscribe(reg)
+		close(subscribed)
+		if err != nil {
 			logger.Errorf("[graylane] %s: subscription: %v", d.ref.Service(), err)
+		}
+		if _, application := reg.(registry.ServiceDiscoveryRegistry); application {
+			d.keepAsking(reg)
 		}
 	}()
 	wait := time.NewTimer(firstList)
@@ -122,6 +127,22 @@ func (d *Directory) subscribe(reg registry.Registry) error {
 	}
 	direct.SubscribeURL(d.ref, d, apps)
 	return nil
+}
+
+// keepAsking subscribes again until the registry has said a first word: dubbo-go
+// gives up on a service that no application has been mapped to yet, so that a
+// consumer that starts before its first provider would never see one.
+func (d *Directory) keepAsking(reg registry.Registry) {
+	for pause := redial; ; pause = min(2*pause, askMax) {
+		select {
+		case <-d.first: // or destroyed
+			return
+		case <-time.After(pause):
+		}
+		if err := d.subscribe(reg); err != nil {
+			logger.Warnf("[graylane] %s: subscription: %v", d.ref.Service(), err)
+		}
+	}
 }
 
 func (d *Directory) followLater(timeout time.Duration) {

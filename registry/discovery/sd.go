@@ -3,9 +3,8 @@
 package discovery
 
 import (
+	"strings"
 	"sync"
-
-	"github.com/dubbogo/gost/gof/observer"
 
 	"dubbo.apache.org/dubbo-go/v3/common"
 	"dubbo.apache.org/dubbo-go/v3/common/constant"
@@ -30,14 +29,35 @@ type serviceDiscovery struct {
 	proxies map[registry.ServiceInstancesChangedListener]*listener
 }
 
+// discoveries are those of this process, one a registry: dubbo-go makes a registry
+// object, and with it asks for a service discovery, each time that a mapping changes.
+var discoveries struct {
+	sync.Mutex
+	m map[string]*serviceDiscovery
+}
+
 func newServiceDiscovery(u *common.URL) (registry.ServiceDiscovery, error) {
 	c := u.Clone()
 	c.SetParam(constant.RegistryKey, u.GetParam(realKey, ""))
+	key := strings.Join([]string{
+		u.GetParam(realKey, ""), u.Location, u.GetParam(constant.RegistryNamespaceKey, ""),
+		u.GetParam(constant.RegistryGroupKey, ""), u.GetParam(constant.RegistryIdKey, ""),
+	}, "|")
+	discoveries.Lock()
+	defer discoveries.Unlock()
+	if s, ok := discoveries.m[key]; ok {
+		return s, nil
+	}
 	inner, err := extension.GetServiceDiscovery(c)
 	if err != nil {
 		return nil, err
 	}
-	return &serviceDiscovery{ServiceDiscovery: inner, proxies: make(map[registry.ServiceInstancesChangedListener]*listener)}, nil
+	s := &serviceDiscovery{ServiceDiscovery: inner, proxies: make(map[registry.ServiceInstancesChangedListener]*listener)}
+	if discoveries.m == nil {
+		discoveries.m = make(map[string]*serviceDiscovery)
+	}
+	discoveries.m[key] = s
+	return s, nil
 }
 
 // GetInstances returns the repaired list.
@@ -45,28 +65,30 @@ func (s *serviceDiscovery) GetInstances(name string) []registry.ServiceInstance 
 	return wrap(s.ServiceDiscovery.GetInstances(name))
 }
 
-// AddListener adds one proxy a listener: dubbo-go adds the same listener once a
-// reference, and the real discoveries tell listeners apart by identity.
+// AddListener adds one proxy a listener and then brings it up to date: on Nacos
+// a push between the first list and the subscription reaches nobody. dubbo-go
+// adds the same listener once a reference; the real discoveries would call it as
+// often.
 func (s *serviceDiscovery) AddListener(l registry.ServiceInstancesChangedListener) error {
 	s.mu.Lock()
-	p, ok := s.proxies[l]
-	if !ok {
+	p, known := s.proxies[l]
+	if !known {
 		p = &listener{ServiceInstancesChangedListener: l}
 		s.proxies[l] = p
 	}
 	s.mu.Unlock()
-	return s.ServiceDiscovery.AddListener(p)
-}
-
-// listener repairs the instances of every push.
-type listener struct {
-	registry.ServiceInstancesChangedListener
-}
-
-// OnEvent hands the repaired list on.
-func (l *listener) OnEvent(e observer.Event) error {
-	if c, ok := e.(*registry.ServiceInstancesChangedEvent); ok {
-		e = registry.NewServiceInstancesChangedEvent(c.ServiceName, wrap(c.Instances))
+	if !known {
+		if err := s.ServiceDiscovery.AddListener(p); err != nil {
+			s.mu.Lock()
+			delete(s.proxies, l)
+			s.mu.Unlock()
+			return err
+		}
 	}
-	return l.ServiceInstancesChangedListener.OnEvent(e)
+	for _, name := range l.GetServiceNames().Values() {
+		if app, ok := name.(string); ok {
+			p.resync(app, func() []registry.ServiceInstance { return s.ServiceDiscovery.GetInstances(app) })
+		}
+	}
+	return nil
 }
