@@ -5,7 +5,9 @@ package conf
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -20,10 +22,8 @@ const Root = "dubbo.custom.config-map.graylane"
 // each with its key path: an unknown key, a wrong type, a value out of range.
 func Decode(m map[string]any, base Config) (Config, error) {
 	c := base
-	var meta mapstructure.Metadata
 	d, err := mapstructure.NewDecoder(&mapstructure.DecoderConfig{
 		Result:     &c,
-		Metadata:   &meta,
 		ZeroFields: true,
 		DecodeHook: mapstructure.ComposeDecodeHookFunc(strictDuration, mapstructure.TextUnmarshallerHookFunc()),
 		MatchName:  func(key, field string) bool { return key == field },
@@ -35,16 +35,48 @@ func Decode(m map[string]any, base Config) (Config, error) {
 	if err := d.Decode(stringify(m)); err != nil {
 		errs = append(errs, flatten(err)...)
 	}
-	for _, key := range meta.Unused {
-		errs = append(errs, fmt.Errorf("%s.%s: unknown key", Root, key))
-	}
-	if len(errs) == 0 {
-		errs = append(errs, c.Validate())
+	errs = append(errs, unknown(m, reflect.TypeFor[Config](), Root)...)
+	if bounds, ok := c.Validate().(interface{ Unwrap() []error }); ok {
+		for _, e := range bounds.Unwrap() {
+			if !slices.ContainsFunc(errs, func(f error) bool { return keyOf(f) == keyOf(e) }) { // not a half read list again
+				errs = append(errs, e)
+			}
+		}
 	}
 	if err := errors.Join(errs...); err != nil {
 		return base, err
 	}
 	return c, nil
+}
+
+// keyOf returns the key path that one of our errors starts with.
+func keyOf(err error) string {
+	path, _, _ := strings.Cut(err.Error(), ": ")
+	path, _, _ = strings.Cut(path, "[")
+	return path
+}
+
+// unknown finds the keys that no field has. The decoder could, but reports none
+// of them beside a wrong type.
+func unknown(m map[string]any, t reflect.Type, path string) []error {
+	var errs []error
+	for _, key := range slices.Sorted(maps.Keys(m)) {
+		known := false
+		for n := range t.NumField() {
+			f := t.Field(n)
+			if f.Tag.Get("mapstructure") != key {
+				continue
+			}
+			known = true
+			if sub, ok := m[key].(map[string]any); ok && f.Type.Kind() == reflect.Struct {
+				errs = append(errs, unknown(sub, f.Type, path+"."+key)...)
+			}
+		}
+		if !known {
+			errs = append(errs, fmt.Errorf("%s.%s: unknown key", path, key))
+		}
+	}
+	return errs
 }
 
 // stringify lets a curve or a weight be written as a bare number.
@@ -83,16 +115,15 @@ func strictDuration(_, to reflect.Type, v any) (any, error) {
 
 // flatten turns the decoder's joined error into one line a fault, with our path.
 func flatten(err error) []error {
-	var de *mapstructure.DecodeError
+	if de, ok := err.(*mapstructure.DecodeError); ok { //nolint:errorlint // not one further down: there may be several
+		return []error{fmt.Errorf("%s.%s: %w", Root, de.Name(), de.Unwrap())}
+	}
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		var out []error
 		for _, e := range joined.Unwrap() {
 			out = append(out, flatten(e)...)
 		}
 		return out
-	}
-	if errors.As(err, &de) {
-		return []error{fmt.Errorf("%s.%s: %w", Root, de.Name(), de.Unwrap())}
 	}
 	if u := errors.Unwrap(err); u != nil {
 		return flatten(u)
