@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package conf
+
+import (
+	"math"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"gopkg.in/yaml.v3"
+)
+
+// read decodes YAML as dubbo-go hands it over: nested maps.
+func read(t *testing.T, text string, base Config) (Config, error) {
+	t.Helper()
+	var m map[string]any
+	if err := yaml.Unmarshal([]byte(text), &m); err != nil {
+		t.Fatalf("%s: %v", text, err)
+	}
+	return Decode(m, base)
+}
+
+// TestDefaults: the defaults of design.md, and that they and an empty map are the same.
+func TestDefaults(t *testing.T) {
+	want := Config{
+		Mode:      "enforce",
+		Routing:   Routing{UntaggedFallback: "none", Compat: "graylane"},
+		Register:  Register{Require: true, Timeout: 6 * time.Second, PublishWeight: "auto"},
+		Warmup:    Warmup{Window: 2 * time.Minute, Curve: "linear", MinPercent: 10, MaxBoost: 1.5},
+		Shutdown:  Shutdown{QuietPeriod: time.Second, Notice: 10 * time.Second, Timeout: 25 * time.Second, RegistryTimeout: 2 * time.Second},
+		Retry:     Retry{Unknown: "idempotent", BudgetPercent: 20},
+		Outlier:   Outlier{BaseEjectionTime: time.Second, MaxEjectionTime: 30 * time.Second, MaxEjectionPercent: 50},
+		Discovery: Discovery{EmptyProtection: 30 * time.Second},
+	}
+	if got := Default(); !reflect.DeepEqual(got, want) {
+		t.Errorf("Default() = %+v, want %+v", got, want)
+	}
+	if got, err := Decode(nil, Default()); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("Decode(nil) = %+v, %v; want the defaults", got, err)
+	}
+	if got := *Current(); !reflect.DeepEqual(got, want) {
+		t.Errorf("Current() before Set = %+v, want the defaults", got)
+	}
+}
+
+func TestSet(t *testing.T) {
+	old := *Current()
+	t.Cleanup(func() { Set(old) })
+	before := Current()
+	c := Default()
+	c.Mode = Observe
+	Set(c)
+	if Current().Mode != Observe {
+		t.Errorf("Current().Mode = %q after Set, want %q", Current().Mode, Observe)
+	}
+	if before.Mode != old.Mode {
+		t.Error("Set changed the value that a caller had got before")
+	}
+}
+
+// TestDecodeAll: every key, none at its default.
+func TestDecodeAll(t *testing.T) {
+	got, err := read(t, `
+mode: observe
+routing: { untagged-fallback: any, compat: java }
+propagate: { keys: [x-user, x-trace] }
+register: { delay: 3s, manual: true, require: false, timeout: 500ms, publish-weight: 250 }
+warmup: { window: 10s, curve: 1.5, min-percent: 5, max-boost: 2 }
+shutdown: { quiet-period: 2s, notice: 20s, timeout: 40s, registry-timeout: 1s }
+retry: { unknown: dubbo, idempotent: [com.shop.Order/Get, com.shop.Cart/Get], budget-percent: 12.5 }
+outlier: { base-ejection-time: 2s, max-ejection-time: 1m, max-ejection-percent: 30 }
+discovery: { empty-protection: 0s }
+`, Default())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Config{
+		Mode:      Observe,
+		Routing:   Routing{UntaggedFallback: "any", Compat: "java"},
+		Propagate: Propagate{Keys: []string{"x-user", "x-trace"}},
+		Register:  Register{Delay: 3 * time.Second, Manual: true, Timeout: 500 * time.Millisecond, PublishWeight: "250"},
+		Warmup:    Warmup{Window: 10 * time.Second, Curve: "1.5", MinPercent: 5, MaxBoost: 2},
+		Shutdown:  Shutdown{QuietPeriod: 2 * time.Second, Notice: 20 * time.Second, Timeout: 40 * time.Second, RegistryTimeout: time.Second},
+		Retry:     Retry{Unknown: "dubbo", Idempotent: []string{"com.shop.Order/Get", "com.shop.Cart/Get"}, BudgetPercent: 12.5},
+		Outlier:   Outlier{BaseEjectionTime: 2 * time.Second, MaxEjectionTime: time.Minute, MaxEjectionPercent: 30},
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+	if w, err := got.Register.Weight(); w != 250 || err != nil {
+		t.Errorf("Weight() = %d, %v; want 250", w, err)
+	}
+}
+
+// TestOverBase: keys that are not named keep the value of the base, and a list
+// replaces the base's instead of mixing with it.
+func TestOverBase(t *testing.T) {
+	base := Default()
+	base.Warmup.Window = time.Hour
+	base.Warmup.MaxBoost = 3
+	base.Propagate.Keys = []string{"one", "two", "three"}
+	got, err := read(t, "warmup: {window: 10s}\npropagate: {keys: [x]}", base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Warmup.Window != 10*time.Second || got.Warmup.MaxBoost != 3 {
+		t.Errorf("warmup = %+v, want window 10s and the base's max-boost 3", got.Warmup)
+	}
+	if !slices.Equal(got.Propagate.Keys, []string{"x"}) {
+		t.Errorf("keys = %v, want [x]", got.Propagate.Keys)
+	}
+	if !slices.Equal(base.Propagate.Keys, []string{"one", "two", "three"}) {
+		t.Errorf("the base's keys became %v", base.Propagate.Keys)
+	}
+}
+
+// TestFaults: each fault by its key path below Root, its value and what is wanted.
+func TestFaults(t *testing.T) {
+	for _, tc := range []struct {
+		text string
+		key  string
+		say  []string // beside the key: value and bound
+	}{
+		{"warmupp: {window: 1s}", "warmupp", []string{"unknown key"}},
+		{"warmup: {windw: 1s}", "warmup.windw", []string{"unknown key"}},
+		{"Mode: off", "Mode", []string{"unknown key"}},
+		{"routing: {untaggedFallback: any}", "routing.untaggedFallback", []string{"unknown key"}},
+
+		{"warmup: {window: 10}", "warmup.window", []string{"10", "unit"}},
+		{"warmup: {window: 1.5}", "warmup.window", []string{"1.5", "unit"}},
+		{`warmup: {window: "10"}`, "warmup.window", []string{`"10"`, "unit"}},
+		{"discovery: {empty-protection: 0}", "discovery.empty-protection", []string{"0", "unit"}},
+		{"register: {manual: maybe}", "register.manual", []string{"bool", "string"}},
+		{"register: {require: 1}", "register.require", []string{"bool", "int"}},
+		{"warmup: {min-percent: ten}", "warmup.min-percent", []string{"float64", "string"}},
+		{"retry: {idempotent: com.shop.Order/Get}", "retry.idempotent", []string{"string"}},
+		{"propagate: {keys: [1]}", "propagate.keys[0]", []string{"string", "int"}},
+		{"warmup: 5", "warmup", []string{"int"}},
+		{"mode: 1", "mode", []string{"int"}},
+
+		{"mode: on-fire", "mode", []string{`"on-fire"`, "enforce or observe or off"}},
+		{"routing: {untagged-fallback: some}", "routing.untagged-fallback", []string{`"some"`, "none or any"}},
+		{"routing: {compat: go}", "routing.compat", []string{`"go"`, "graylane or java"}},
+		{"propagate: {keys: [X-User]}", "propagate.keys", []string{`"X-User"`, "lower-case"}},
+		{`propagate: {keys: [""]}`, "propagate.keys", []string{`""`, "lower-case"}},
+		{`propagate: {keys: ["a b"]}`, "propagate.keys", []string{`"a b"`, "without spaces"}},
+		{"register: {delay: -1s}", "register.delay", []string{"-1s", "0s to 1h0m0s"}},
+		{"register: {delay: 1h1ns}", "register.delay", []string{"1h0m0.000000001s", "0s to 1h0m0s"}},
+		{"register: {timeout: 99ms}", "register.timeout", []string{"99ms", "100ms to 10m0s"}},
+		{"register: {publish-weight: 0}", "register.publish-weight", []string{`"0"`, "auto or a number from 1 to 10000"}},
+		{"register: {publish-weight: 10001}", "register.publish-weight", []string{`"10001"`}},
+		{"register: {publish-weight: heavy}", "register.publish-weight", []string{`"heavy"`}},
+		{"warmup: {window: 25h}", "warmup.window", []string{"25h0m0s", "0s to 24h0m0s"}},
+		{"warmup: {curve: cubic}", "warmup.curve", []string{`"cubic"`, "linear, quadratic or a number from 0.1 to 10"}},
+		{"warmup: {curve: 0}", "warmup.curve", []string{`"0"`}},
+		{"warmup: {curve: 10.1}", "warmup.curve", []string{`"10.1"`}},
+		{"warmup: {curve: NaN}", "warmup.curve", []string{"NaN"}},
+		{"warmup: {min-percent: -0.1}", "warmup.min-percent", []string{"-0.1", "0 to 100"}},
+		{"warmup: {min-percent: 100.1}", "warmup.min-percent", []string{"100.1", "0 to 100"}},
+		{"warmup: {min-percent: .nan}", "warmup.min-percent", []string{"NaN", "0 to 100"}},
+		{"warmup: {max-boost: 0.9}", "warmup.max-boost", []string{"0.9", "1 to 100"}},
+		{"warmup: {max-boost: .inf}", "warmup.max-boost", []string{"Inf", "1 to 100"}},
+		{"shutdown: {quiet-period: 61s}", "shutdown.quiet-period", []string{"1m1s", "0s to 1m0s"}},
+		{"shutdown: {notice: 11m}", "shutdown.notice", []string{"11m0s", "0s to 10m0s"}},
+		{"shutdown: {timeout: 0s}", "shutdown.timeout", []string{"0s", "100ms to 1h0m0s"}},
+		{"shutdown: {registry-timeout: 1ms}", "shutdown.registry-timeout", []string{"1ms", "10ms to 1m0s"}},
+		{"retry: {unknown: always}", "retry.unknown", []string{`"always"`, "never or idempotent or dubbo"}},
+		{"retry: {idempotent: [Get]}", "retry.idempotent", []string{`"Get"`, `"interface/Method"`}},
+		{"retry: {idempotent: [com.shop.Order/]}", "retry.idempotent", []string{`"com.shop.Order/"`}},
+		{"retry: {idempotent: [/Get]}", "retry.idempotent", []string{`"/Get"`}},
+		{"retry: {budget-percent: 101}", "retry.budget-percent", []string{"101", "0 to 100"}},
+		{"outlier: {base-ejection-time: 9ms}", "outlier.base-ejection-time", []string{"9ms", "10ms to 1h0m0s"}},
+		{"outlier: {max-ejection-time: 999ms}", "outlier.max-ejection-time", []string{"999ms", "1s to 24h0m0s"}},
+		{"outlier: {max-ejection-percent: 150}", "outlier.max-ejection-percent", []string{"150", "0 to 100"}},
+		{"discovery: {empty-protection: 2h}", "discovery.empty-protection", []string{"2h0m0s", "0s to 1h0m0s"}},
+	} {
+		got, err := read(t, tc.text, Default())
+		if err == nil {
+			t.Errorf("%s: accepted", tc.text)
+			continue
+		}
+		line := err.Error()
+		if strings.Contains(line, "\n") {
+			t.Errorf("%s: several lines for one fault: %q", tc.text, line)
+		}
+		head, rest, ok := strings.Cut(line, ": ")
+		if !ok || head != Root+"."+tc.key {
+			t.Errorf("%s: %q, want the key path %s.%s first", tc.text, line, Root, tc.key)
+		}
+		for _, s := range tc.say {
+			if !strings.Contains(rest, s) {
+				t.Errorf("%s: %q does not say %q", tc.text, line, s)
+			}
+		}
+		if !reflect.DeepEqual(got, Default()) {
+			t.Errorf("%s: a refused map changed the settings", tc.text)
+		}
+	}
+}
+
+// TestEdges: the bounds themselves are allowed.
+func TestEdges(t *testing.T) {
+	for _, text := range []string{
+		"register: {delay: 0s, timeout: 100ms, publish-weight: 1}",
+		"register: {delay: 1h, timeout: 10m, publish-weight: 10000}",
+		`register: {publish-weight: "7"}`,
+		"warmup: {window: 0s, curve: 0.1, min-percent: 0, max-boost: 1}",
+		"warmup: {window: 24h, curve: 10, min-percent: 100, max-boost: 100}",
+		"warmup: {curve: quadratic}",
+		`warmup: {curve: "2"}`,
+		"shutdown: {quiet-period: 0s, notice: 0s, timeout: 100ms, registry-timeout: 10ms}",
+		"shutdown: {quiet-period: 1m, notice: 10m, timeout: 1h, registry-timeout: 1m}",
+		"retry: {unknown: never, budget-percent: 0, idempotent: []}",
+		"retry: {budget-percent: 100}",
+		"outlier: {base-ejection-time: 10ms, max-ejection-time: 10ms, max-ejection-percent: 0}",
+		"outlier: {base-ejection-time: 1h, max-ejection-time: 24h, max-ejection-percent: 100}",
+		"discovery: {empty-protection: 1h}",
+		"mode: off",
+	} {
+		if _, err := read(t, text, Default()); err != nil {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
+// TestSeveralFaults: an unknown key, a wrong type and values out of range are
+// reported together, one line each.
+func TestSeveralFaults(t *testing.T) {
+	_, err := read(t, `
+mode: fast
+colour: red
+warmup: { window: 10, min-percent: 200, boost: 2 }
+retry: { budget-percent: -1 }
+shutdown: { timeout: 1ms }
+`, Default())
+	if err == nil {
+		t.Fatal("accepted")
+	}
+	lines := strings.Split(err.Error(), "\n")
+	for _, key := range []string{"mode", "colour", "warmup.window", "warmup.min-percent", "warmup.boost", "retry.budget-percent", "shutdown.timeout"} {
+		n := 0
+		for _, l := range lines {
+			if strings.HasPrefix(l, Root+"."+key+": ") {
+				n++
+			}
+		}
+		if n != 1 {
+			t.Errorf("%s is named by %d lines, want 1, in\n%s", key, n, err)
+		}
+	}
+	if len(lines) != 7 {
+		t.Errorf("%d lines, want 7:\n%s", len(lines), err)
+	}
+}
+
+func TestExponent(t *testing.T) {
+	for curve, want := range map[string]float64{"linear": 1, "quadratic": 2, "1": 1, "0.5": 0.5, "10": 10} {
+		w := Warmup{Curve: curve}
+		if got, err := w.Exponent(); got != want || err != nil {
+			t.Errorf("Exponent of %q = %v, %v; want %v", curve, got, err, want)
+		}
+	}
+	if _, err := (&Warmup{}).Exponent(); err == nil {
+		t.Error("an empty curve was accepted")
+	}
+	if w := (Register{PublishWeight: "auto"}); func() int { n, _ := w.Weight(); return n }() != 0 {
+		t.Error("auto is not 0")
+	}
+	if math.IsNaN(Default().Warmup.MaxBoost) {
+		t.Error("NaN")
+	}
+}
