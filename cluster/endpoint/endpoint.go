@@ -23,6 +23,7 @@ type Endpoint struct {
 	// unless all have 0.
 	Weight float64
 
+	removed  atomic.Bool
 	inflight atomic.Int64
 	retired  atomic.Pointer[func()]
 	retire   sync.Once
@@ -39,6 +40,18 @@ const (
 	Unknown
 )
 
+// SetRemoved says that the registry no longer lists the endpoint, or lists it
+// again: while removed it counts as closing. It differs from
+// [Instance.MarkClosing] in that a registry may change its mind.
+func (e *Endpoint) SetRemoved(removed bool) { e.removed.Store(removed) }
+
+// Closing reports that the endpoint said, or showed, that it leaves, or that the
+// registry no longer lists it.
+func (e *Endpoint) Closing() bool { return e.Instance.Closing() || e.removed.Load() }
+
+// Usable reports that the endpoint is neither closing nor an outlier.
+func (e *Endpoint) Usable() bool { return e.Instance.Usable() && !e.removed.Load() }
+
 // Begin counts a call in and reports whether it may start: false once the
 // endpoint is retired, or its instance is closing or an outlier, unless last says
 // that there is nothing else. The check
@@ -46,7 +59,7 @@ const (
 // [Instance.MarkClosing] returns or not at all. Each true wants one End.
 func (e *Endpoint) Begin(last bool) bool {
 	e.inflight.Add(1)
-	if !last && e.flags.Load()&(closing|outlier) != 0 || e.retired.Load() != nil {
+	if !last && !e.Usable() || e.retired.Load() != nil {
 		e.leave()
 		return false
 	}

@@ -34,13 +34,14 @@ type Directory struct {
 	list     atomic.Pointer[[]*endpoint.Endpoint] // never nil
 	watchers atomic.Pointer[[]*func()]
 
-	mu      sync.Mutex
-	known   map[identity]*provider
-	settled bool        // the first list has been believed: what comes later appeared
-	held    *time.Timer // runs while an empty list is held back
-	gone    bool
-	first   chan struct{} // closed with the first word of the registry
-	once    sync.Once
+	mu       sync.Mutex
+	known    map[identity]*provider
+	settled  bool        // the first list has been believed: what comes later appeared
+	held     *time.Timer // runs while an empty list is held back
+	gone     bool
+	sweeping bool
+	first    chan struct{} // closed with the first word of the registry
+	once     sync.Once
 
 	pending sync.WaitGroup // connections being made
 
@@ -99,7 +100,7 @@ func (d *Directory) watching() []*func() {
 }
 
 // List serves the clusters of dubbo-go: the usable endpoints after its routers.
-// Where none is usable it lists those that are closing.
+// Where none is usable it lists the others.
 func (d *Directory) List(inv base.Invocation) []base.Invoker {
 	d.chainOnce.Do(d.makeChain)
 	if d.chain == nil {
@@ -229,7 +230,7 @@ func (d *Directory) replace(present []*common.URL) {
 func (d *Directory) hold() bool {
 	alive := false
 	for _, p := range d.known {
-		alive = alive || p.instance == nil || !p.instance.Closing()
+		alive = alive || p.left.IsZero() && !p.instance.Closing()
 	}
 	wait := conf.Current().Discovery.EmptyProtection
 	if !alive || wait == 0 {
@@ -277,21 +278,14 @@ func (d *Directory) accepts(u *common.URL) bool {
 	return d.ref.Protocol == "" || d.ref.Protocol == u.Protocol
 }
 
-// publish stores the endpoints that have a connection, then drops those that
-// left: in this order, so that no call finds only endpoints that are gone. While
-// all that stay are still being connected to, those that left serve on. d.mu is held.
+// publish stores the endpoints that have a connection, then drops those that are
+// over: in this order, so that no call finds only endpoints that are gone. d.mu is held.
 func (d *Directory) publish() {
-	ready, waiting := false, false
-	for _, p := range d.known {
-		ready = ready || !p.leaving && p.endpoint != nil
-		waiting = waiting || !p.leaving && p.endpoint == nil
-	}
-	keep := waiting && !ready && !d.gone
 	list := make([]*endpoint.Endpoint, 0, len(d.known))
-	var left []*provider
+	var over []*provider
 	for _, p := range d.known {
-		if p.leaving && !keep {
-			left = append(left, p)
+		if d.over(p) {
+			over = append(over, p)
 		} else if p.endpoint != nil {
 			list = append(list, p.endpoint)
 		}
@@ -300,7 +294,7 @@ func (d *Directory) publish() {
 	for _, fn := range d.watching() {
 		(*fn)()
 	}
-	for _, p := range left {
+	for _, p := range over {
 		d.drop(p)
 	}
 }

@@ -27,6 +27,13 @@ const (
 	redialMax = 30 * time.Second
 )
 
+// A provider that the registry no longer lists lingers: it may drain for as long
+// as its notice and timeout last.
+const (
+	lingerTime = 40 * time.Second
+	sweepEvery = time.Second
+)
+
 // identity tells providers apart: two processes at one address are two.
 type identity struct {
 	protocol, address, service, incarnation string
@@ -40,7 +47,8 @@ type provider struct {
 	endpoint *endpoint.Endpoint // nil until the connection is made
 	watchKey string             // how dubbo-go's health watch names it
 	retry    *time.Timer
-	leaving  bool // the registry no longer lists it
+	left     time.Time // when the registry ceased to list it, else zero
+	replaced bool      // another incarnation has its address
 }
 
 // identify reads a provider's identity from its URL. Peers without an incarnation
@@ -58,7 +66,10 @@ func identify(u *common.URL) identity {
 func (d *Directory) add(u *common.URL) {
 	id := identify(u)
 	if p, ok := d.known[id]; ok {
-		p.leaving = false
+		p.left = time.Time{}
+		if p.endpoint != nil {
+			p.endpoint.SetRemoved(false)
+		}
 		d.refresh(p, u)
 		return
 	}
@@ -69,6 +80,7 @@ func (d *Directory) add(u *common.URL) {
 				return // the registry still lists the one that died
 			}
 			d.remove(other)
+			p.replaced = true
 		}
 	}
 	p := &provider{id: id, start: start}
@@ -137,12 +149,54 @@ func refer(u *common.URL) (invoker base.Invoker) {
 	return extension.GetProtocol(protocolwrapper.FILTER).Refer(u)
 }
 
-// remove lets a provider go with the next publish, unless that would leave only
-// providers that are still being connected to. d.mu is held.
+// remove makes a provider one that is closing. It goes on serving calls that have
+// nothing else, for it is still there while it drains, until it fails or lingerTime
+// is over. d.mu is held.
 func (d *Directory) remove(id identity) {
-	if p, ok := d.known[id]; ok {
-		p.leaving = true
+	p, ok := d.known[id]
+	if !ok || !p.left.IsZero() {
+		return
 	}
+	p.left = time.Now()
+	if p.endpoint != nil {
+		p.endpoint.SetRemoved(true)
+	}
+	if !d.gone {
+		d.sweepLater()
+	}
+}
+
+// over tells whether a provider that left has nothing to give any more. d.mu is held.
+func (d *Directory) over(p *provider) bool {
+	return !p.left.IsZero() && (d.gone || p.replaced || p.instance.Outlier() || time.Since(p.left) >= lingerTime)
+}
+
+// sweepLater looks again for providers that are over, as long as any has left.
+// d.mu is held.
+func (d *Directory) sweepLater() {
+	if d.sweeping {
+		return
+	}
+	d.sweeping = true
+	time.AfterFunc(sweepEvery, func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.sweeping = false
+		if d.gone {
+			return
+		}
+		changed, left := false, false
+		for _, p := range d.known {
+			left = left || !p.left.IsZero()
+			changed = changed || d.over(p)
+		}
+		if changed {
+			d.publish()
+		}
+		if left {
+			d.sweepLater()
+		}
+	})
 }
 
 // drop forgets a provider that is in no list any more. Its invoker is destroyed
