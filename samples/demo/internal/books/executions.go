@@ -29,8 +29,7 @@ func ReadExecutions(ctx context.Context, process, file string) ([]Execution, err
 	if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	dsn := url.URL{Scheme: "file", Path: file, RawQuery: "_pragma=busy_timeout(5000)"}
-	db, err := sql.Open("sqlite", dsn.String())
+	db, err := sql.Open("sqlite", dsn(file))
 	if err != nil {
 		return nil, fmt.Errorf("books: %s: %w", file, err)
 	}
@@ -53,6 +52,11 @@ func ReadExecutions(ctx context.Context, process, file string) ([]Execution, err
 		out = append(out, e)
 	}
 	return out, rows.Err()
+}
+
+// dsn names the file to the driver; the path may hold any character.
+func dsn(file string) string {
+	return (&url.URL{Scheme: "file", Opaque: url.PathEscape(file), RawQuery: "_pragma=busy_timeout(5000)"}).String()
 }
 
 // moment reads a time column: Unix nanoseconds, or RFC 3339.
