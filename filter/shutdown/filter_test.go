@@ -150,7 +150,7 @@ func TestAnswers(t *testing.T) {
 			if got := res.Attachments()[tag.KeyState]; got != want {
 				t.Errorf("%s = %v, want %v", tag.KeyState, got, want)
 			}
-			if res.Error() != tc.err {
+			if !errors.Is(res.Error(), tc.err) {
 				t.Errorf("error %v, want the handler's own %v", res.Error(), tc.err)
 			}
 			if !maps.Equal(attachments, before) {
@@ -351,6 +351,18 @@ func BenchmarkServing(b *testing.B) {
 		inv := request(map[string]any{tag.KeyCaller: []string{"web-1;" + self}})
 		for pb.Next() {
 			f.Invoke(context.Background(), s, inv)
+		}
+	})
+}
+
+func FuzzBelieve(f *testing.F) {
+	for _, s := range []string{"web-1;" + self, "web;1;" + self, ";" + self, self, "", "web-1", "web\x00;" + self, "\xff;" + self} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, v string) {
+		id, ok := believe(v, self) // must not panic, whatever a peer sends
+		if ok && (id == "" || len(id) > maxCallerIDBytes || !printable(id) || id+";"+self != v) {
+			t.Errorf("believe(%q) = %q", v, id)
 		}
 	})
 }

@@ -21,14 +21,12 @@ const (
 	refusing
 )
 
-// incarnation names this start of this process.
-var incarnation = newIncarnation()
-
-// process is the gate of every filter that dubbo-go makes.
-var process = NewGate(incarnation)
+// process is the gate of every filter that dubbo-go makes, and so the one
+// incarnation of this process.
+var process = NewGate(newIncarnation()) //nolint:gochecknoglobals // dubbo-go makes filters without arguments, and all must share one gate
 
 // Incarnation returns 16 hex digits, drawn at random once a process.
-func Incarnation() string { return incarnation }
+func Incarnation() string { return process.incarnation }
 
 // Process returns the gate that all filters of this process share.
 func Process() *Gate { return process }

@@ -4,6 +4,7 @@ package shutdown
 
 import (
 	"errors"
+	"maps"
 
 	"dubbo.apache.org/dubbo-go/v3/protocol/dubbo/hessian2"
 	"dubbo.apache.org/dubbo-go/v3/protocol/result"
@@ -38,9 +39,7 @@ func stamp(res result.Result, triple bool, mark string) bool {
 		return false
 	}
 	attachments := make(map[string]any, len(old)+1)
-	for k, v := range old {
-		attachments[k] = v
-	}
+	maps.Copy(attachments, old)
 	attachments[tag.KeyState] = mark
 	res.SetAttachments(attachments)
 	return true

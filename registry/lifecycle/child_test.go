@@ -73,7 +73,10 @@ func TestMain(m *testing.M) {
 }
 
 // say is how a child talks to its test: one line on stdout.
-func say(format string, args ...any) { fmt.Printf("SAY "+format+"\n", args...) }
+func say(format string, args ...any) {
+	_, err := fmt.Fprintf(os.Stdout, "SAY "+format+"\n", args...)
+	check(err)
+}
 
 // throughUs is protocol "registry" as the package graylane has it.
 type throughUs struct{ base.Protocol }

@@ -9,7 +9,7 @@ import (
 )
 
 // exit ends the process; tests put their own in.
-var exit = os.Exit
+var exit = os.Exit //nolint:gochecknoglobals // replaced by tests only
 
 // fatal ends a start that cannot succeed, with one line on stderr and exit code 1.
 func fatal(err error) {

@@ -12,6 +12,7 @@ import (
 
 	"dubbo.apache.org/dubbo-go/v3/common"
 	"dubbo.apache.org/dubbo-go/v3/common/constant"
+	"dubbo.apache.org/dubbo-go/v3/global"
 	"dubbo.apache.org/dubbo-go/v3/registry"
 
 	"github.com/graylane/graylane/filter/shutdown"
@@ -19,7 +20,7 @@ import (
 )
 
 // process is the one manager of this process.
-var process = newManager(shutdown.Process(), conf.Current)
+var process = newManager(shutdown.Process(), conf.Current) //nolint:gochecknoglobals // dubbo-go calls us through package functions
 
 // manager holds what this process has registered and where.
 type manager struct {
@@ -30,7 +31,9 @@ type manager struct {
 	stop     chan struct{} // closed when the instance is leaving
 	stopped  chan struct{} // closed when the drain is over
 
-	installOnce, dueOnce, drainOnce sync.Once
+	dubbo *global.ShutdownConfig // what dubbo-go's own shutdown steps run with
+
+	installOnce, dueOnce, drainOnce, initOnce, signalsOnce, mappedOnce sync.Once
 
 	told atomic.Bool // MarkReady
 
@@ -54,6 +57,7 @@ func newManager(gate *shutdown.Gate, settings func() *conf.Config) *manager {
 		due:      make(chan struct{}),
 		stop:     make(chan struct{}),
 		stopped:  make(chan struct{}),
+		dubbo:    waitForNothing(),
 		checked:  map[string]bool{},
 	}
 }

@@ -25,11 +25,6 @@ const EnvTag = "GRAYLANE_TAG"
 // application level, where dubbo-go would publish 0 and Java then sends nothing.
 const defaultWeight = 100
 
-// javaAndGoKeys are hashed into the revision of the services by dubbo-go. With
-// them each restart is a new revision, and each consumer fetches the metadata
-// again; we publish them with the instance instead, where Java reads them too.
-var javaAndGoKeys = []string{constant.TimestampKey, constant.WarmupKey, constant.WeightKey}
-
 // DecorateService gives a service that is about to be exported the instance's
 // tag under both of dubbo-go's keys: dubbo.tag, which interface level reads, and
 // application.tag, which application level reads. The first that is set counts:
@@ -137,9 +132,12 @@ func instanceTag(urls []*common.URL) string {
 	return ""
 }
 
-// keepOutOfRevision takes Java's keys out of the service info.
+// keepOutOfRevision takes keys out of the service info that dubbo-go hashes into
+// the revision of the services. With them each restart is a new revision, and
+// each consumer fetches the metadata again; we publish them with the instance
+// instead, where Java reads them too.
 func keepOutOfRevision() {
-	for _, k := range javaAndGoKeys {
+	for _, k := range []string{constant.TimestampKey, constant.WarmupKey, constant.WeightKey} {
 		info.IncludeKeys.Remove(k)
 	}
 }

@@ -9,13 +9,12 @@ import (
 	"sync"
 	"time"
 
-	"github.com/dubbogo/gost/log/logger"
-
 	"dubbo.apache.org/dubbo-go/v3/common"
 	"dubbo.apache.org/dubbo-go/v3/common/constant"
 	"dubbo.apache.org/dubbo-go/v3/common/extension"
 	"dubbo.apache.org/dubbo-go/v3/metadata"
 	"dubbo.apache.org/dubbo-go/v3/registry"
+	"github.com/dubbogo/gost/log/logger"
 )
 
 // Bounds of the pause between two tries of a registration; it doubles.

@@ -69,7 +69,7 @@ func newReport(app string, addresses []string, s shutdown.Snapshot, o outcome) r
 		r.Aborted += c.Aborted
 		r.Callers = append(r.Callers, reportCaller{
 			ID: c.ID, Accepted: c.Accepted, Completed: c.Completed, Refused: c.Refused,
-			AfterMark: c.AfterMark, Informed: !c.Informed.IsZero(), Reroutes: c.Reroutes,
+			AfterMark: c.AfterMark, Informed: heard(c), Reroutes: c.Reroutes,
 		})
 	}
 	for _, a := range s.Running { // cut off: nobody waits for these any more

@@ -7,14 +7,13 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/dubbogo/gost/log/logger"
-
 	"dubbo.apache.org/dubbo-go/v3/common/constant"
 	"dubbo.apache.org/dubbo-go/v3/common/extension"
 	_ "dubbo.apache.org/dubbo-go/v3/filter/graceful_shutdown" // without its filters graceful_shutdown.Init does nothing
 	"dubbo.apache.org/dubbo-go/v3/global"
 	"dubbo.apache.org/dubbo-go/v3/graceful_shutdown"
 	"dubbo.apache.org/dubbo-go/v3/metrics/probe"
+	"github.com/dubbogo/gost/log/logger"
 )
 
 // UnregisterRegistries is the second step of every graceful_shutdown.Shutdown:
@@ -82,28 +81,30 @@ func OnStopped(hook func()) {
 // call Shutdown(context.Background()) before it returns, or the drain is cut off.
 func Shutdown(ctx context.Context) error { return graceful_shutdown.Shutdown(ctx) }
 
-// ours is what dubbo-go's shutdown runs with: its steps wait for nothing, since
-// the drain before them has waited for everything.
-var ours = &global.ShutdownConfig{
-	Timeout:                     "60s",
-	StepTimeout:                 "0s",
-	NotifyTimeout:               "2s",
-	ConsumerUpdateWaitTime:      "0s",
-	OfflineRequestWindowTimeout: "0s",
-	InternalSignal:              new(bool), // signals are ours: InstallSignals
-	ClosingInvokerExpireTime:    "30s",
+// waitForNothing is what dubbo-go's shutdown runs with: its steps wait for
+// nothing, since the drain before them has waited for everything.
+func waitForNothing() *global.ShutdownConfig {
+	return &global.ShutdownConfig{
+		Timeout:                     "60s",
+		StepTimeout:                 "0s",
+		NotifyTimeout:               "2s",
+		ConsumerUpdateWaitTime:      "0s",
+		OfflineRequestWindowTimeout: "0s",
+		InternalSignal:              new(bool), // signals are ours: InstallSignals
+		ClosingInvokerExpireTime:    "30s",
+	}
 }
 
 // InitShutdown makes dubbo-go's graceful shutdown ours, by initialising it first,
 // and adds our check to its readiness probe. It belongs into an init function:
 // dubbo-go takes the settings of whoever comes first, and each client and server
 // comes. Calling it again does nothing.
-func InitShutdown() { initShutdown() }
-
-var initShutdown = sync.OnceFunc(func() {
-	graceful_shutdown.Init(graceful_shutdown.SetShutdownConfig(ours))
-	probe.RegisterReadiness(probeName, process.probeCheck)
-})
+func InitShutdown() {
+	process.initOnce.Do(func() {
+		graceful_shutdown.Init(graceful_shutdown.SetShutdownConfig(process.dubbo))
+		probe.RegisterReadiness(probeName, process.probeCheck)
+	})
+}
 
 // UseDubboShutdown gives dubbo-go's own steps the user's values back, for mode
 // off. It must be called before the first call is served.
@@ -111,6 +112,7 @@ func UseDubboShutdown(cfg *global.ShutdownConfig) {
 	if cfg == nil {
 		return
 	}
+	ours := process.dubbo
 	ours.Timeout = cfg.Timeout
 	ours.StepTimeout = cfg.StepTimeout
 	ours.NotifyTimeout = cfg.NotifyTimeout

@@ -8,11 +8,9 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"slices"
-	"sync"
-
-	"github.com/dubbogo/gost/log/logger"
 
 	"dubbo.apache.org/dubbo-go/v3/graceful_shutdown"
+	"github.com/dubbogo/gost/log/logger"
 )
 
 // InstallSignals makes the process shut down on the first of dubbo-go's shutdown
@@ -20,13 +18,13 @@ import (
 // of these kinds, exits at once with 1. Signals that dubbo-go dumps the heap on
 // (SIGQUIT, SIGABRT) still do. Call it only where shutdown.internal-signal is not
 // false. Calling it again does nothing.
-func InstallSignals() { installSignals() }
-
-var installSignals = sync.OnceFunc(func() {
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, graceful_shutdown.ShutdownSignals...)
-	go handle(signals)
-})
+func InstallSignals() {
+	process.signalsOnce.Do(func() {
+		signals := make(chan os.Signal, 2)
+		signal.Notify(signals, graceful_shutdown.ShutdownSignals...)
+		go handle(signals)
+	})
+}
 
 func handle(signals <-chan os.Signal) {
 	first := <-signals

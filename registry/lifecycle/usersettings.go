@@ -3,17 +3,13 @@
 package lifecycle
 
 import (
-	"sync"
 	"time"
 
-	"github.com/dubbogo/gost/log/logger"
-
 	"dubbo.apache.org/dubbo-go/v3/global"
+	"github.com/dubbogo/gost/log/logger"
 
 	"github.com/graylane/graylane/internal/conf"
 )
-
-var mappedOnce sync.Once
 
 // MapUserShutdown gives the values that the user set under dubbo-go's shutdown:
 // a meaning in c, where c still has its default:
@@ -61,7 +57,7 @@ func MapUserShutdown(cfg *global.ShutdownConfig, c *conf.Config) {
 		notes = append(notes, "shutdown.step-timeout = "+cfg.StepTimeout+" has no meaning: the drain waits for the calls themselves")
 	}
 	if len(notes) > 0 {
-		mappedOnce.Do(func() {
+		process.mappedOnce.Do(func() {
 			for _, n := range notes {
 				logger.Warnf("[graylane] %s", n)
 			}
