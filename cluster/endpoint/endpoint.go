@@ -24,9 +24,23 @@ type Endpoint struct {
 	Weight float64
 
 	removed  atomic.Bool
+	of       *Endpoint // whose calls and end this one shares, nil: it has its own
 	inflight atomic.Int64
 	retired  atomic.Pointer[func()]
 	retire   sync.Once
+}
+
+// With returns the endpoint under another tag or weight. Both count their calls
+// together and are retired together.
+func (e *Endpoint) With(tag string, weight float64) *Endpoint {
+	return &Endpoint{Instance: e.Instance, Invoker: e.Invoker, Caller: e.Caller, Tag: tag, Weight: weight, of: e.life()}
+}
+
+func (e *Endpoint) life() *Endpoint {
+	if e.of != nil {
+		return e.of
+	}
+	return e
 }
 
 // Outcome is how a call ended, for the ledger.
@@ -83,21 +97,22 @@ func (e *Endpoint) End(o Outcome) {
 	case Unknown:
 		e.unknown.Add(1)
 	}
-	e.leave()
+	e.life().leave()
 }
 
 // Reroute counts a call that goes to another endpoint after this one.
 func (e *Endpoint) Reroute() { e.rerouted.Add(1) }
 
 // InFlight returns the calls of this service that are on their way.
-func (e *Endpoint) InFlight() int64 { return e.inflight.Load() }
+func (e *Endpoint) InFlight() int64 { return e.life().inflight.Load() }
 
 // Retire runs free once, when the last call has returned; at once if none is in
 // flight. No call begins after it.
 func (e *Endpoint) Retire(free func()) {
-	e.retired.Store(&free)
-	if e.inflight.Load() == 0 {
-		e.release()
+	life := e.life()
+	life.retired.Store(&free)
+	if life.inflight.Load() == 0 {
+		life.release()
 	}
 }
 

@@ -46,7 +46,8 @@ func (t *Table) Acquire(address, incarnation, app string, birth Birth) *Instance
 	return i
 }
 
-// Release gives an instance back. Its ledger stays, for the last 1,024 of them.
+// Release gives an instance back. When nobody references it any more it counts
+// as closing, so that probes end. Its ledger stays, for the last 1,024 of them.
 func (t *Table) Release(i *Instance) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -54,6 +55,7 @@ func (t *Table) Release(i *Instance) {
 		return
 	}
 	delete(t.byKey, key{i.Address, i.Incarnation})
+	i.set(closing)
 	if i.sent.Load()+i.failed.Load() > 0 {
 		t.departed = append(t.departed, i)
 		if over := len(t.departed) - departedKept; over > 0 {

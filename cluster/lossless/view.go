@@ -68,6 +68,7 @@ func (v *view) refresh() *tagrouter.Snapshot {
 		Ramp:         endpoint.Ramp{Exponent: p, Floor: c.Warmup.MinPercent / 100, Boost: c.Warmup.MaxBoost},
 		UntaggedAny:  c.Routing.UntaggedFallback == "any",
 		BaselineSeen: v.baseline,
+		Java:         c.Routing.Compat == "java",
 	})
 	v.baseline = v.baseline || s.HasBaseline()
 	v.cur.Store(s)

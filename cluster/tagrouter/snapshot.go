@@ -39,6 +39,9 @@ type Options struct {
 	UntaggedAny bool
 	// BaselineSeen says that there has been a baseline endpoint before.
 	BaselineSeen bool
+	// Java looks at all endpoints of a lane alike, as Dubbo Java's TagStateRouter
+	// does: a lane of closing ones or outliers does not fall back.
+	Java bool
 }
 
 // Snapshot is the ladder over one generation of endpoints. It is immutable.
@@ -55,6 +58,7 @@ type Snapshot struct {
 // lane is the endpoints of one level, by state.
 type lane struct {
 	usable, closing, outlier *endpoint.Pool
+	mixed                    bool // usable holds them all
 }
 
 // why is the reason for which a lane without usable endpoints is left.
@@ -78,11 +82,11 @@ func Build(list []*endpoint.Endpoint, o Options) *Snapshot {
 	}
 	s := &Snapshot{lanes: make(map[string]*lane, len(groups)), byTag: make(map[string]Decision, len(groups))}
 	for tag, g := range groups {
-		s.lanes[tag] = s.lane(g, o.Ramp)
+		s.lanes[tag] = s.lane(g, o)
 	}
 	s.base = s.lanes[""]
 	if s.base == nil && len(list) > 0 && (o.UntaggedAny || !o.BaselineSeen) {
-		s.all = s.lane(list, o.Ramp)
+		s.all = s.lane(list, o)
 	}
 	for tag := range groups {
 		if tag != "" {
@@ -93,10 +97,12 @@ func Build(list []*endpoint.Endpoint, o Options) *Snapshot {
 	return s
 }
 
-func (s *Snapshot) lane(group []*endpoint.Endpoint, ramp endpoint.Ramp) *lane {
+func (s *Snapshot) lane(group []*endpoint.Endpoint, o Options) *lane {
 	var usable, leaving, failing []*endpoint.Endpoint
 	for _, e := range group {
 		switch {
+		case o.Java:
+			usable = append(usable, e)
 		case e.Closing():
 			leaving = append(leaving, e)
 		case e.Outlier():
@@ -105,7 +111,7 @@ func (s *Snapshot) lane(group []*endpoint.Endpoint, ramp endpoint.Ramp) *lane {
 			usable = append(usable, e)
 		}
 	}
-	l := &lane{endpoint.NewPool(usable, ramp), endpoint.NewPool(leaving, ramp), endpoint.NewPool(failing, ramp)}
+	l := &lane{endpoint.NewPool(usable, o.Ramp), endpoint.NewPool(leaving, o.Ramp), endpoint.NewPool(failing, o.Ramp), o.Java}
 	s.next = append(s.next, l.usable)
 	return l
 }
@@ -156,7 +162,7 @@ func (s *Snapshot) climb(wanted string, force bool) (Decision, error) {
 				continue
 			}
 			if p := state(l); p.Len() > 0 {
-				d := Decision{Pool: p, Level: level, Last: p != l.usable}
+				d := Decision{Pool: p, Level: level, Last: l.mixed || p != l.usable}
 				if level != wanted {
 					d.Reason = why
 				}
@@ -186,7 +192,7 @@ func (s *Snapshot) untagged() (Decision, error) {
 	if l != nil {
 		for _, p := range []*endpoint.Pool{l.usable, l.closing, l.outlier} {
 			if p.Len() > 0 {
-				return Decision{Pool: p, Reason: reason, Last: p != l.usable}, nil
+				return Decision{Pool: p, Reason: reason, Last: l.mixed || p != l.usable}, nil
 			}
 		}
 	}
