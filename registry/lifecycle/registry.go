@@ -107,10 +107,14 @@ func (a applicationRegistry) RegisterService() error { return a.r.registerInstan
 
 // UnRegisterService takes the instance out, when a start is rolled back.
 func (a applicationRegistry) UnRegisterService() error {
-	if sd, ok := a.now().(registry.ServiceDiscoveryRegistry); ok {
-		return sd.UnRegisterService()
+	sd, ok := a.now().(registry.ServiceDiscoveryRegistry)
+	if !ok {
+		return nil
 	}
-	return nil
+	a.r.mu.Lock()
+	a.r.instance = false
+	a.r.mu.Unlock()
+	return sd.UnRegisterService()
 }
 
 // GetServiceDiscovery returns the real registry's, nil while there is none yet.
