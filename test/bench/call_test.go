@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bench
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"runtime"
+	"testing"
+
+	"dubbo.apache.org/dubbo-go/v3/client"
+	"dubbo.apache.org/dubbo-go/v3/common/constant"
+
+	"github.com/graylane/graylane/filter/tag"
+)
+
+// sizes are the numbers of providers of one service.
+var sizes = []int{1, 10, 100, 1000, 10000}
+
+// BenchmarkCall is one call with a tag, from the client's CallUnary to the
+// endpoint's Invoke and back. It runs in the children that TestMain starts.
+func BenchmarkCall(b *testing.B) {
+	for _, n := range sizes {
+		b.Run(fmt.Sprintf("variant=%s/n=%d", os.Getenv(envVariant), n), func(b *testing.B) {
+			conn := dial(b, n)
+			ctx := context.WithValue(context.Background(), constant.AttachmentKey, map[string]any{tag.KeyTag: gray})
+			check(ctx, b, conn)
+			runtime.GC() // what the dial left is not the calls'
+			var req, resp string
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := conn.CallUnary(ctx, []any{&req}, &resp, "get"); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// check makes sure that what is measured works: a call reaches its lane.
+func check(ctx context.Context, tb testing.TB, conn *client.Connection) {
+	tb.Helper()
+	watched = true
+	defer func() { watched = false }()
+	for range 20 {
+		servedBy = nil
+		var req, resp string
+		if err := conn.CallUnary(ctx, []any{&req}, &resp, "get"); err != nil {
+			tb.Fatal(err)
+		}
+		if servedBy == nil || servedBy.GetParam(constant.Tagkey, "") != gray {
+			tb.Fatalf("a call with tag %q went to %v", gray, servedBy)
+		}
+	}
+}
