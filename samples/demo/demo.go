@@ -45,15 +45,15 @@ func demo(parent context.Context, o options, out, progress io.Writer) (err error
 	if d.root, err = fleet.Root(ctx); err != nil {
 		return err
 	}
-	if err := d.build(); err != nil {
-		return err
-	}
 	registry, end, err := openRegistry(ctx, o, dir, d.say.line)
 	if err != nil {
 		return err
 	}
 	defer end()
 	d.registry = registry
+	if err := d.build(); err != nil {
+		return err
+	}
 	return d.perform()
 }
 
@@ -151,7 +151,7 @@ func (d *director) once(name string, plain bool) (rows []report.Row, sum report.
 		return nil, sum, err
 	}
 	var chart func() error
-	run, sum, err := steps.Do(d.ctx, steps.Config{
+	run := steps.New(steps.Config{
 		Fleet: d.fleetConfig(name), Rate: d.o.rate, Full: d.o.full, Plain: plain, Say: d.say.line,
 		Row: func(r report.Row) {
 			d.say.clear()
@@ -161,10 +161,12 @@ func (d *director) once(name string, plain bool) (rows []report.Row, sum report.
 			chart = func() error { return report.Ramp(d.out, newcomer, slices) }
 		},
 	})
-	if e := run.Close(); e != nil && err == nil {
-		err = e
-	}
-	if err != nil {
+	defer func() {
+		if e := run.Close(); e != nil && err == nil {
+			err = e
+		}
+	}()
+	if sum, err = run.Do(d.ctx); err != nil {
 		return nil, sum, err
 	}
 	d.say.clear()
@@ -182,11 +184,13 @@ func (d *director) once(name string, plain bool) (rows []report.Row, sum report.
 
 // keep starts the fleet once more and leaves it up until Ctrl-C.
 func (d *director) keep() error {
-	run, urls, err := steps.Keep(d.ctx, steps.Config{Fleet: d.fleetConfig("keep"), Rate: d.o.rate, Say: d.say.line})
-	defer func() { _ = run.Close() }() // ends with the demo in any case
+	run := steps.New(steps.Config{Fleet: d.fleetConfig("keep"), Rate: d.o.rate, Say: d.say.line})
+	defer func() { _ = run.Close() }() // the processes end with the demo in any case
+	urls, err := run.Keep(d.ctx)
 	if err != nil {
 		return err
 	}
+	d.say.clear()
 	if _, err := fmt.Fprintf(d.out, "%s\nUp until Ctrl-C.\n", urls); err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"os"
 	"os/exec"
 	"strings"
 	"time"
@@ -38,6 +39,7 @@ func Build(ctx context.Context, root, dir string, progress func(pkg string)) err
 	}
 	cmd := exec.CommandContext(ctx, "go", args...) //nolint:gosec // fixed arguments
 	cmd.Dir = root
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // lets it remove its own files
 	cmd.WaitDelay = 5 * time.Second
 	pipe, err := cmd.StderrPipe()
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 
 // work is how long an order takes to store in the demo: enough that some calls
 // are in flight whenever an instance is killed.
-const work = 10 * time.Millisecond
+const work = 20 * time.Millisecond
 
 // command returns how the program of an instance is called: its arguments and
 // what is added to its environment. It also notes where its table will be.

@@ -6,20 +6,15 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/graylane/graylane/samples/demo/internal/fleet"
 )
 
-// Keep starts the first fleet, without load, and returns how to use it. The caller
-// closes the run, also after an error.
-func Keep(ctx context.Context, cfg Config) (*Run, string, error) {
-	r := &Run{cfg: cfg, times: cfg.times(), start: time.Now(), apps: map[string][]*fleet.Instance{}, loaded: make(chan struct{})}
-	cfg.Fleet.Line = r.line
-	r.fleet = fleet.New(cfg.Fleet)
-	cfg.Say("starting the fleet once more")
+// Keep starts the first fleet, without load, and returns how to use it.
+func (r *Run) Keep(ctx context.Context) (string, error) {
+	r.cfg.Say("starting the fleet once more")
 	if err := r.startFleet(ctx); err != nil {
-		return r, "", err
+		return "", err
 	}
 	var b strings.Builder
 	url := r.gateway.Slot.URL()
@@ -30,5 +25,5 @@ func Keep(ctx context.Context, cfg Config) (*Run, string, error) {
 		}
 	}
 	fmt.Fprintf(&b, `try: curl -s -H 'x-lane: gray' -d '{"user_id":"demo-1","items":[{"sku":"tea","quantity":1}]}' %s/api/orders`, url)
-	return r, b.String(), nil
+	return b.String(), nil
 }

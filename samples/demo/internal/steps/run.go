@@ -80,30 +80,33 @@ type Run struct {
 	slices  []ramp.Slice
 }
 
-// baseline are the services in the order in which they start: callees first.
+// tiers are the services in the order in which they start: callees first.
 var tiers = []string{"order", "cart", "user"}
 
-// Do runs the six steps and returns what they add up to. The processes are gone
-// when it returns without an error; with one, the caller closes the fleet.
-func Do(ctx context.Context, cfg Config) (*Run, report.Summary, error) {
+// New returns a run that has started nothing. The caller closes it in any case.
+func New(cfg Config) *Run {
 	r := &Run{cfg: cfg, times: cfg.times(), start: time.Now(), apps: map[string][]*fleet.Instance{}, loaded: make(chan struct{})}
-	cfg.Fleet.Line = r.line
+	r.cfg.Fleet.Line = r.line
 	if cfg.Plain {
-		cfg.Fleet.Env = append(cfg.Fleet.Env, "GRAYLANE_MODE=off")
+		r.cfg.Fleet.Env = append(r.cfg.Fleet.Env, "GRAYLANE_MODE=off")
 	}
-	r.fleet = fleet.New(cfg.Fleet)
+	r.fleet = fleet.New(r.cfg.Fleet)
+	return r
+}
+
+// Do runs the six steps, once, and returns what they add up to.
+func (r *Run) Do(ctx context.Context) (report.Summary, error) {
 	for _, step := range []func(context.Context) error{
 		r.open, r.lanes, r.join, r.restart, r.crash, r.release, r.closeAll,
 	} {
 		if err := step(ctx); err != nil {
-			return r, report.Summary{}, err
+			return report.Summary{}, err
 		}
 		if ctx.Err() != nil {
-			return r, report.Summary{}, context.Cause(ctx)
+			return report.Summary{}, context.Cause(ctx)
 		}
 	}
-	sum, err := r.settle(ctx)
-	return r, sum, err
+	return r.settle(ctx)
 }
 
 // Rows returns the rows of the steps so far.

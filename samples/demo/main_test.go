@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestOneDashWillDo(t *testing.T) {
+	got := longFlags([]string{"-rate", "50", "-json", "--full", "-h", "-registry=rig:nacos"})
+	if want := []string{"--rate", "50", "--json", "--full", "-h", "--registry=rig:nacos"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestOptions(t *testing.T) {
+	good := options{rate: 200, registry: "embedded", level: "application"}
+	for _, tc := range []struct {
+		name   string
+		change func(*options)
+		want   string // of the error, "" for none
+	}{
+		{"default", func(*options) {}, ""},
+		{"etcd", func(o *options) { o.registry = "etcd://127.0.0.1:2379" }, ""},
+		{"nacos", func(o *options) { o.registry = "nacos://[::1]:8848" }, ""},
+		{"rig", func(o *options) { o.registry = "rig:nacos" }, ""},
+		{"interface level", func(o *options) { o.level = "interface" }, ""},
+		{"slowest", func(o *options) { o.rate = minRate }, ""},
+		{"too slow", func(o *options) { o.rate = minRate - 1 }, "-rate: got 9, want 10 to 5000"},
+		{"fastest", func(o *options) { o.rate = maxRate }, ""},
+		{"too fast", func(o *options) { o.rate = maxRate + 1 }, "-rate: got 5001"},
+		{"level", func(o *options) { o.level = "service" }, `-level: got "service", want interface or application`},
+		{"unknown registry", func(o *options) { o.registry = "zookeeper://a:1" }, `-registry: got "zookeeper://a:1"`},
+		{"no port", func(o *options) { o.registry = "etcd://host" }, `-registry: got "etcd://host"`},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			o := good
+			tc.change(&o)
+			err := o.check()
+			if (err == nil) != (tc.want == "") || err != nil && !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("got %v, want %q", err, tc.want)
+			}
+		})
+	}
+}
+
+func TestParseRegistry(t *testing.T) {
+	protocol, address, err := parseRegistry("etcd://127.0.0.1:2379")
+	if protocol != "etcdv3" || address != "127.0.0.1:2379" || err != nil {
+		t.Errorf("got %q, %q, %v", protocol, address, err)
+	}
+}
