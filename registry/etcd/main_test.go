@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -277,5 +278,11 @@ func keys(t *testing.T, endpoint, prefix string) map[string]string {
 	}
 	return all
 }
+
+var runs atomic.Int64
+
+// unique returns name with a number: dubbo-go's own objects and what they wrote stay
+// for the whole binary, also from one -count to the next.
+func unique(name string) string { return fmt.Sprintf("%s%d", name, runs.Add(1)) }
 
 func sortedKeys(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }

@@ -87,14 +87,16 @@ func TestReportMapping(t *testing.T) {
 	r := NewReport(registryURL(plain.server.Endpoint()))
 	writer := NewReport(registryURL(other(plain.server.Endpoint())))
 	m, kept := &mappings{}, &mappings{}
+	service := unique("com.shop.Map")
+	t.Cleanup(func() { _ = r.RemoveServiceAppMappingListener(service, "mapping") })
 	for _, l := range []*mappings{m, m, kept} { // adding twice does nothing
-		set, err := r.GetServiceAppMapping("com.shop.Map", "mapping", l)
+		set, err := r.GetServiceAppMapping(service, "mapping", l)
 		if err != nil || !set.Empty() {
 			t.Fatalf("before any mapping: got %v, %v, want an empty set", set, err)
 		}
 	}
 	for _, application := range []string{"one", "two", "one"} {
-		if err := writer.RegisterServiceAppMapping("com.shop.Map", "mapping", application); err != nil {
+		if err := writer.RegisterServiceAppMapping(service, "mapping", application); err != nil {
 			t.Fatal(err)
 		}
 		// Whatever else is written must not disturb the next one.
@@ -104,11 +106,11 @@ func TestReportMapping(t *testing.T) {
 	}
 	m.expect(t, "[one two]")
 	kept.expect(t, "[one two]")
-	set, err := r.GetServiceAppMapping("com.shop.Map", "mapping", nil)
+	set, err := r.GetServiceAppMapping(service, "mapping", nil)
 	if err != nil || names(set.Values()) != "[one two]" {
 		t.Errorf("mapping: got %v, %v, want one and two", set, err)
 	}
-	if err := r.RemoveServiceAppMappingListener("com.shop.Map", "mapping"); err != nil {
+	if err := r.RemoveServiceAppMappingListener(service, "mapping"); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "the watches have ended", func() bool {
@@ -116,7 +118,7 @@ func TestReportMapping(t *testing.T) {
 		defer pool.mu.Unlock()
 		return len(pool.open) == 0
 	})
-	if err := writer.RegisterServiceAppMapping("com.shop.Map", "mapping", "three"); err != nil {
+	if err := writer.RegisterServiceAppMapping(service, "mapping", "three"); err != nil {
 		t.Fatal(err)
 	}
 	if m.last != "[one two]" || m.events != 2 {
