@@ -27,7 +27,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-const self = "00112233445566ff"
+const thisProcess = "00112233445566ff"
 
 // handler is a service of one method.
 type handler struct {
@@ -82,13 +82,13 @@ func TestWhoCalls(t *testing.T) {
 		id          string
 		reroutes    bool
 	}{
-		{"ours, as dubbo brings it", map[string]any{tag.KeyCaller: "web-1;" + self}, "web-1", true},
-		{"ours, as Triple brings it", map[string]any{tag.KeyCaller: []string{"web-1;" + self}}, "web-1", true},
-		{"an id with a semicolon", map[string]any{tag.KeyCaller: "web;1;" + self}, "web;1", true},
+		{"ours, as dubbo brings it", map[string]any{tag.KeyCaller: "web-1;" + thisProcess}, "web-1", true},
+		{"ours, as Triple brings it", map[string]any{tag.KeyCaller: []string{"web-1;" + thisProcess}}, "web-1", true},
+		{"an id with a semicolon", map[string]any{tag.KeyCaller: "web;1;" + thisProcess}, "web;1", true},
 		{"meant for another, passed on by a plain hop", map[string]any{tag.KeyCaller: "web-1;ffffffffffffffff", constant.RemoteAddr: "10.0.0.7:4242"}, "10.0.0.7", false},
 		{"no incarnation", map[string]any{tag.KeyCaller: "web-1"}, "unknown", false},
-		{"no id", map[string]any{tag.KeyCaller: ";" + self}, "unknown", false},
-		{"a line break in the id", map[string]any{tag.KeyCaller: "web\n1;" + self}, "unknown", false},
+		{"no id", map[string]any{tag.KeyCaller: ";" + thisProcess}, "unknown", false},
+		{"a line break in the id", map[string]any{tag.KeyCaller: "web\n1;" + thisProcess}, "unknown", false},
 		{"an address", map[string]any{constant.RemoteAddr: "10.0.0.7:4242"}, "10.0.0.7", false},
 		{"an IPv6 address", map[string]any{constant.RemoteAddr: "[fd00::7]:4242"}, "fd00::7", false},
 		{"an address without port", map[string]any{constant.RemoteAddr: "10.0.0.7"}, "10.0.0.7", false},
@@ -96,7 +96,7 @@ func TestWhoCalls(t *testing.T) {
 		{"nothing", nil, "unknown", false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			g := NewGate(self)
+			g := NewGate(thisProcess)
 			New(g).Invoke(t.Context(), newService("dubbo", echo), request(tc.attachments))
 			callers := g.Snapshot().Callers
 			if len(callers) != 1 || callers[0].ID != tc.id || callers[0].Reroutes != tc.reroutes || callers[0].Completed != 1 {
@@ -134,18 +134,18 @@ func TestAnswers(t *testing.T) {
 		{"dubbo error", "dubbo", fail(business), v2, false, business},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			g := NewGate(self)
+			g := NewGate(thisProcess)
 			g.Close()
 			attachments := maps.Clone(tc.attachments)
 			if attachments == nil {
 				attachments = map[string]any{}
 			}
-			attachments[tag.KeyCaller] = "web-1;" + self
+			attachments[tag.KeyCaller] = "web-1;" + thisProcess
 			before := maps.Clone(attachments)
 			res := New(g).Invoke(t.Context(), newService(tc.protocol, tc.handler), request(attachments))
 			want := any(nil)
 			if tc.marked {
-				want = "closing;" + self
+				want = "closing;" + thisProcess
 			}
 			if got := res.Attachments()[tag.KeyState]; got != want {
 				t.Errorf("%s = %v, want %v", tag.KeyState, got, want)
@@ -164,15 +164,15 @@ func TestAnswers(t *testing.T) {
 }
 
 func TestRefusal(t *testing.T) {
-	ours := map[string]any{tag.KeyCaller: "web-1;" + self}
+	ours := map[string]any{tag.KeyCaller: "web-1;" + thisProcess}
 	never := func(base.Invocation) result.Result { panic("the handler must not run") }
 
-	g := NewGate(self)
+	g := NewGate(thisProcess)
 	g.Refuse()
 	err := New(g).Invoke(t.Context(), newService("tri", never), request(ours)).Error()
 	var te *triple_protocol.Error
 	if !errors.As(err, &te) || te.Code() != triple_protocol.CodeUnavailable ||
-		te.Meta().Get(tag.KeyRefused) != tag.RefusedClosing || te.Meta().Get(tag.KeyState) != "closing;"+self {
+		te.Meta().Get(tag.KeyRefused) != tag.RefusedClosing || te.Meta().Get(tag.KeyState) != "closing;"+thisProcess {
 		t.Errorf("tri: got %#v", err)
 	}
 
@@ -198,7 +198,7 @@ func TestRefusal(t *testing.T) {
 // Answers carry the age until the window is over, to the nanosecond.
 func TestWarming(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := NewGate(self)
+		g := NewGate(thisProcess)
 		f, s := New(g), newService("tri", echo)
 		state := func() any {
 			return f.Invoke(t.Context(), s, request(nil)).Attachments()[tag.KeyState]
@@ -225,14 +225,14 @@ func TestWarming(t *testing.T) {
 		}
 		g.Warm(time.Now(), time.Hour)
 		g.Close()
-		if got := state(); got != "closing;"+self {
+		if got := state(); got != "closing;"+thisProcess {
 			t.Errorf("closing while warming: %v", got)
 		}
 	})
 }
 
 func TestPanicKeepsTheBooks(t *testing.T) {
-	g := NewGate(self)
+	g := NewGate(thisProcess)
 	func() {
 		defer func() {
 			if recover() == nil {
@@ -248,12 +248,12 @@ func TestPanicKeepsTheBooks(t *testing.T) {
 }
 
 func TestRunningIsNamed(t *testing.T) {
-	g := NewGate(self)
+	g := NewGate(thisProcess)
 	inside, leave := make(chan struct{}), make(chan struct{})
 	s := newService("tri", func(inv base.Invocation) result.Result { inside <- struct{}{}; <-leave; return echo(inv) })
 	var wg sync.WaitGroup
 	for range 2 {
-		wg.Go(func() { New(g).Invoke(t.Context(), s, request(map[string]any{tag.KeyCaller: "web-1;" + self})) })
+		wg.Go(func() { New(g).Invoke(t.Context(), s, request(map[string]any{tag.KeyCaller: "web-1;" + thisProcess})) })
 		<-inside
 	}
 	g.Close()
@@ -267,13 +267,13 @@ func TestRunningIsNamed(t *testing.T) {
 
 // What peers make us remember is bounded, and calls are still counted.
 func TestBooksAreBounded(t *testing.T) {
-	g := NewGate(self)
+	g := NewGate(thisProcess)
 	f, s := New(g), newService("tri", echo)
 	for i := range maxCallers + 10 {
-		f.Invoke(t.Context(), s, request(map[string]any{tag.KeyCaller: fmt.Sprintf("web-%d;%s", i, self)}))
+		f.Invoke(t.Context(), s, request(map[string]any{tag.KeyCaller: fmt.Sprintf("web-%d;%s", i, thisProcess)}))
 	}
 	for i := range maxMethods + 10 {
-		f.Invoke(t.Context(), s, invocation.NewRPCInvocation(fmt.Sprintf("m%d", i), nil, map[string]any{tag.KeyCaller: "web-0;" + self}))
+		f.Invoke(t.Context(), s, invocation.NewRPCInvocation(fmt.Sprintf("m%d", i), nil, map[string]any{tag.KeyCaller: "web-0;" + thisProcess}))
 	}
 	var accepted, other uint64
 	callers := g.Snapshot().Callers
@@ -286,7 +286,7 @@ func TestBooksAreBounded(t *testing.T) {
 	if len(callers) != maxCallers+1 || other != 10 || accepted != maxCallers+10+maxMethods+10 {
 		t.Errorf("%d callers, %d calls, %d of others", len(callers), accepted, other)
 	}
-	if n := len(*g.callers.of(request(map[string]any{tag.KeyCaller: "web-0;" + self}), self).methods.cur.Load()); n != maxMethods+1 {
+	if n := len(*g.callers.of(request(map[string]any{tag.KeyCaller: "web-0;" + thisProcess}), thisProcess).methods.cur.Load()); n != maxMethods+1 {
 		t.Errorf("%d methods, want %d", n, maxMethods+1)
 	}
 }
@@ -294,7 +294,7 @@ func TestBooksAreBounded(t *testing.T) {
 // No call may slip through between the refusal and the wait for idle.
 func TestNoCallSlipsPastIdle(t *testing.T) {
 	for range 200 {
-		g := NewGate(self)
+		g := NewGate(thisProcess)
 		var late bool
 		idle := make(chan struct{})
 		s := newService("tri", func(inv base.Invocation) result.Result {
@@ -310,7 +310,7 @@ func TestNoCallSlipsPastIdle(t *testing.T) {
 		for range 4 {
 			wg.Go(func() {
 				for range 20 {
-					f.Invoke(context.Background(), s, request(map[string]any{tag.KeyCaller: "web-1;" + self}))
+					f.Invoke(context.Background(), s, request(map[string]any{tag.KeyCaller: "web-1;" + thisProcess}))
 				}
 			})
 		}
@@ -331,24 +331,24 @@ func TestNoCallSlipsPastIdle(t *testing.T) {
 }
 
 func TestServingDoesNotAllocate(t *testing.T) {
-	g := NewGate(self)
+	g := NewGate(thisProcess)
 	f := New(g)
 	res := &result.RPCResult{Rest: "ok"}
 	s := newService("tri", func(base.Invocation) result.Result { return res })
-	inv := request(map[string]any{tag.KeyCaller: []string{"web-1;" + self}})
+	inv := request(map[string]any{tag.KeyCaller: []string{"web-1;" + thisProcess}})
 	if n := testing.AllocsPerRun(1000, func() { f.Invoke(context.Background(), s, inv) }); n != 0 {
 		t.Errorf("%v allocations a call, want 0", n)
 	}
 }
 
 func BenchmarkServing(b *testing.B) {
-	g := NewGate(self)
+	g := NewGate(thisProcess)
 	f := New(g)
 	res := &result.RPCResult{Rest: "ok"}
 	s := newService("tri", func(base.Invocation) result.Result { return res })
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {
-		inv := request(map[string]any{tag.KeyCaller: []string{"web-1;" + self}})
+		inv := request(map[string]any{tag.KeyCaller: []string{"web-1;" + thisProcess}})
 		for pb.Next() {
 			f.Invoke(context.Background(), s, inv)
 		}
@@ -356,12 +356,12 @@ func BenchmarkServing(b *testing.B) {
 }
 
 func FuzzBelieve(f *testing.F) {
-	for _, s := range []string{"web-1;" + self, "web;1;" + self, ";" + self, self, "", "web-1", "web\x00;" + self, "\xff;" + self} {
+	for _, s := range []string{"web-1;" + thisProcess, "web;1;" + thisProcess, ";" + thisProcess, thisProcess, "", "web-1", "web\x00;" + thisProcess, "\xff;" + thisProcess} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, v string) {
-		id, ok := believe(v, self) // must not panic, whatever a peer sends
-		if ok && (id == "" || len(id) > maxCallerIDBytes || !printable(id) || id+";"+self != v) {
+		id, ok := believe(v, thisProcess) // must not panic, whatever a peer sends
+		if ok && (id == "" || len(id) > maxCallerIDBytes || !printable(id) || id+";"+thisProcess != v) {
 			t.Errorf("believe(%q) = %q", v, id)
 		}
 	})

@@ -4,14 +4,13 @@ package shutdown
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"strconv"
 	"sync/atomic"
 	"time"
 
 	"github.com/graylane/graylane/filter/tag"
 	"github.com/graylane/graylane/internal/inflight"
+	"github.com/graylane/graylane/internal/self"
 )
 
 // The states of a gate. They only grow.
@@ -21,21 +20,14 @@ const (
 	refusing
 )
 
-// process is the gate of every filter that dubbo-go makes, and so the one
-// incarnation of this process.
-var process = NewGate(newIncarnation()) //nolint:gochecknoglobals // dubbo-go makes filters without arguments, and all must share one gate
+// process is the gate of every filter that dubbo-go makes.
+var process = NewGate(self.Incarnation()) //nolint:gochecknoglobals // dubbo-go makes filters without arguments, and all must share one gate
 
 // Incarnation returns 16 hex digits, drawn at random once a process.
 func Incarnation() string { return process.incarnation }
 
 // Process returns the gate that all filters of this process share.
 func Process() *Gate { return process }
-
-func newIncarnation() string {
-	var b [8]byte
-	_, _ = rand.Read(b[:]) // never fails: crypto/rand ends the program instead
-	return hex.EncodeToString(b[:])
-}
 
 // Gate holds the state and the books of one provider process.
 type Gate struct {

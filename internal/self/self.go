@@ -7,9 +7,10 @@ package self
 import (
 	"crypto/rand"
 	"encoding/hex"
+	"strings"
 )
 
-var incarnation = draw()
+var incarnation = draw() //nolint:gochecknoglobals // one a process, never changed
 
 func draw() string {
 	var b [8]byte
@@ -20,5 +21,13 @@ func draw() string {
 // Incarnation returns 16 hex digits, drawn once a process start.
 func Incarnation() string { return incarnation }
 
-// CallerID returns how an application of this process is known to those it calls.
-func CallerID(app string) string { return app + "-" + incarnation }
+// CallerID returns how an application of this process is known to those it calls:
+// "<app>-<incarnation>". On the wire ";" follows, and all must be printable there.
+func CallerID(app string) string {
+	return strings.Map(func(r rune) rune {
+		if r <= ' ' || r > '~' || r == ';' {
+			return '_'
+		}
+		return r
+	}, app) + "-" + incarnation
+}

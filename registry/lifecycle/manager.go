@@ -5,6 +5,7 @@ package lifecycle
 import (
 	"context"
 	"errors"
+	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -33,9 +34,10 @@ type manager struct {
 
 	dubbo *global.ShutdownConfig // what dubbo-go's own shutdown steps run with
 
-	installOnce, dueOnce, drainOnce, initOnce, signalsOnce, mappedOnce sync.Once
+	installOnce, dueOnce, drainOnce, initOnce, signalsOnce, mappedOnce, finishOnce sync.Once
 
-	told atomic.Bool // MarkReady
+	told      atomic.Bool // MarkReady
+	signalled atomic.Pointer[os.Signal]
 
 	mu        sync.Mutex
 	regs      []*registrar

@@ -5,7 +5,6 @@ package lifecycle
 import (
 	"context"
 	"slices"
-	"sync"
 
 	"dubbo.apache.org/dubbo-go/v3/common/constant"
 	"dubbo.apache.org/dubbo-go/v3/common/extension"
@@ -25,8 +24,6 @@ func (m *manager) unregisterRegistries() {
 	m.drainOnce.Do(func() {
 		close(m.stop)
 		defer close(m.stopped)
-		// dubbo-go runs these last, in the order in which they were added.
-		extension.AddCustomShutdownCallback(sync.OnceFunc(m.finished))
 		m.mu.Lock()
 		exports := m.exports
 		m.mu.Unlock()
@@ -63,9 +60,8 @@ func (m *manager) finished() {
 	}
 }
 
-// OnStopped adds a function that runs when the shutdown is over: servers stopped,
-// clients closed, the program's own callbacks run. Hooks run in order, before
-// whoever asked for the shutdown returns.
+// OnStopped adds a function that runs when servers are stopped and clients closed,
+// before the program's own shutdown callbacks. Hooks run in order.
 func OnStopped(hook func()) {
 	process.mu.Lock()
 	defer process.mu.Unlock()
@@ -103,6 +99,9 @@ func InitShutdown() {
 	process.initOnce.Do(func() {
 		graceful_shutdown.Init(graceful_shutdown.SetShutdownConfig(process.dubbo))
 		probe.RegisterReadiness(probeName, process.probeCheck)
+		// dubbo-go runs these when servers and clients are gone, in the order in
+		// which they were added; a main adds its own later than we do here.
+		extension.AddCustomShutdownCallback(firstCallback)
 	})
 }
 

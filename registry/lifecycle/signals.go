@@ -6,9 +6,13 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"reflect"
+	"runtime"
 	"runtime/debug"
 	"slices"
+	"strings"
 
+	"dubbo.apache.org/dubbo-go/v3/common/extension"
 	"dubbo.apache.org/dubbo-go/v3/graceful_shutdown"
 	"github.com/dubbogo/gost/log/logger"
 )
@@ -34,13 +38,53 @@ func handle(signals <-chan os.Signal) {
 		logger.Warnf("[graylane] signal %v during shutdown: leaving at once", second)
 		exit(1)
 	}()
-	code := 0
+	process.signalled.Store(&first)
 	if err := Shutdown(context.Background()); err != nil {
 		logger.Errorf("[graylane] shutdown: %v", err)
-		code = 1
+		exit(1)
 	}
-	if slices.Contains(graceful_shutdown.DumpHeapShutdownSignals, first) {
+	leave(first) // a shutdown without the callbacks: dubbo-go's was over before
+}
+
+// firstCallback closes the books when servers and clients are gone. After a signal
+// it also runs the other callbacks and ends the process, instead of returning to
+// dubbo-go: in v3.3.2 every dubbo.Load adds a callback that waits for ever, for a
+// file watcher that it counts twice, and dubbo-go gives up on it after a minute.
+func firstCallback() {
+	process.finishOnce.Do(process.finished)
+	first := process.signalled.Load()
+	if first == nil {
+		return
+	}
+	callbacks := extension.GetAllCustomShutdownCallbacks()
+	for e := callbacks.Front(); e != nil; e = e.Next() {
+		if f, ok := e.Value.(func()); ok && !skipped(f) {
+			guarded(f)
+		}
+	}
+	leave(*first)
+}
+
+// skipped tells callbacks that must not run again or never return.
+func skipped(f func()) bool {
+	own := reflect.ValueOf(firstCallback).Pointer()
+	at := reflect.ValueOf(f).Pointer()
+	return at == own || strings.HasPrefix(runtime.FuncForPC(at).Name(), "dubbo.apache.org/dubbo-go/v3.Load.")
+}
+
+// guarded runs a callback of the program as dubbo-go does: a panic ends it alone.
+func guarded(f func()) {
+	defer func() {
+		if r := recover(); r != nil {
+			logger.Warnf("[graylane] shutdown callback panicked: %v", r)
+		}
+	}()
+	f()
+}
+
+func leave(sig os.Signal) {
+	if slices.Contains(graceful_shutdown.DumpHeapShutdownSignals, sig) {
 		debug.WriteHeapDump(os.Stdout.Fd())
 	}
-	exit(code)
+	exit(0)
 }
