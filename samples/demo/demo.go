@@ -173,7 +173,7 @@ func (d *director) once(name string, plain bool) (rows []report.Row, sum report.
 	if err := table.Close(); err != nil {
 		return nil, sum, err
 	}
-	if chart != nil {
+	if chart != nil && !plain {
 		if err := chart(); err != nil {
 			return nil, sum, err
 		}

@@ -42,8 +42,8 @@ func (r *Run) closeAll(ctx context.Context) error {
 	return nil
 }
 
-// settle checks the books and adds everything up.
-func (r *Run) settle(ctx context.Context) (report.Summary, error) {
+// balance checks the books and adds everything up.
+func (r *Run) balance(ctx context.Context) (report.Summary, error) {
 	records := r.gen.Records()
 	executions, err := r.executions(ctx)
 	if err != nil {

@@ -31,12 +31,7 @@ func (r *Run) join(ctx context.Context) error {
 		return err
 	}
 	r.apps["order"] = append(r.apps["order"], newcomer)
-	if err := r.watch(ctx, r.times.window+r.times.after+200*time.Millisecond); err != nil {
-		return err
-	}
-	to := time.Now()
-	records, err := r.settled(ctx, from, to)
-	if err != nil {
+	if err := r.watch(ctx, r.times.window+r.times.after); err != nil {
 		return err
 	}
 	calls, err := r.orderCalls(ctx, newcomer.Name)
@@ -46,6 +41,17 @@ func (r *Run) join(ctx context.Context) error {
 	zero := newcomer.Ready
 	if first, ok := firstCall(calls); ok && first.Sub(zero) > pushDelay {
 		zero = first
+	}
+	// The last slice must be over and its requests answered.
+	if err := r.watch(ctx, time.Until(zero.Add(r.times.window+r.times.after+200*time.Millisecond))); err != nil {
+		return err
+	}
+	records, err := r.settled(ctx, from, time.Now())
+	if err != nil {
+		return err
+	}
+	if calls, err = r.orderCalls(ctx, newcomer.Name); err != nil {
+		return err
 	}
 	curve := ramp.Curve{Window: r.times.window, MinPercent: 10, Power: 1, Warm: warm}
 	n := int((r.times.window + r.times.after) / slice)

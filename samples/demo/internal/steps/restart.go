@@ -101,6 +101,9 @@ func (r *Run) roll(ctx context.Context, suffix, what string) ([]stop, error) {
 		}
 		stops = append(stops, done...)
 		r.stops = append(r.stops, done...)
+		if err := r.settle(ctx); err != nil {
+			return nil, err
+		}
 	}
 }
 

@@ -106,7 +106,7 @@ func (r *Run) Do(ctx context.Context) (report.Summary, error) {
 			return report.Summary{}, context.Cause(ctx)
 		}
 	}
-	return r.settle(ctx)
+	return r.balance(ctx)
 }
 
 // Rows returns the rows of the steps so far.
@@ -177,8 +177,10 @@ func (r *Run) startFleet(ctx context.Context) error {
 		}
 		r.apps[app] = up[:2:2]
 		r.gray = append(r.gray, up[2:]...)
-		if err := r.plainSettles(ctx); err != nil {
-			return err
+		if r.cfg.Plain { // it says that it is ready before it is registered
+			if err := r.settle(ctx); err != nil {
+				return err
+			}
 		}
 	}
 	s, err := r.fleet.NewSlot("gateway", "gateway", "", fleetWindow)
@@ -188,16 +190,20 @@ func (r *Run) startFleet(ctx context.Context) error {
 	if r.gateway, err = r.fleet.Start(ctx, s, s.Name); err != nil {
 		return err
 	}
-	return r.plainSettles(ctx)
+	return r.settle(ctx)
 }
 
-// plainSettles gives plain dubbo-go a fair start: it says that it is ready before
-// it is registered, and its consumers may never see who registers after them.
-func (r *Run) plainSettles(ctx context.Context) error {
-	if !r.cfg.Plain {
-		return nil
+// settle waits as a rollout waits between two instances (minReadySeconds in
+// Kubernetes): consumers learn of an instance some time after it is registered,
+// and whoever leaves before that takes the last instance they know.
+func (r *Run) settle(ctx context.Context) error {
+	switch {
+	case r.cfg.Plain:
+		return r.watch(ctx, 2*time.Second)
+	case r.cfg.Fleet.Registry.Protocol == "nacos": // its server waits 0.5 s before it pushes
+		return r.watch(ctx, 1500*time.Millisecond)
 	}
-	return r.watch(ctx, 2*time.Second)
+	return r.watch(ctx, 500*time.Millisecond)
 }
 
 func (r *Run) startLoad() {
