@@ -23,15 +23,15 @@ type Endpoint struct {
 	// unless all have 0.
 	Weight float64
 
-	removed  atomic.Bool
 	of       *Endpoint // whose calls and end this one shares, nil: it has its own
+	removed  atomic.Bool
 	inflight atomic.Int64
 	retired  atomic.Pointer[func()]
 	retire   sync.Once
 }
 
 // With returns the endpoint under another tag or weight. Both count their calls
-// together and are retired together.
+// together and are retired and removed together.
 func (e *Endpoint) With(tag string, weight float64) *Endpoint {
 	return &Endpoint{Instance: e.Instance, Invoker: e.Invoker, Caller: e.Caller, Tag: tag, Weight: weight, of: e.life()}
 }
@@ -57,14 +57,14 @@ const (
 // SetRemoved says that the registry no longer lists the endpoint, or lists it
 // again: while removed it counts as closing. It differs from
 // [Instance.MarkClosing] in that a registry may change its mind.
-func (e *Endpoint) SetRemoved(removed bool) { e.removed.Store(removed) }
+func (e *Endpoint) SetRemoved(removed bool) { e.life().removed.Store(removed) }
 
 // Closing reports that the endpoint said, or showed, that it leaves, or that the
 // registry no longer lists it.
-func (e *Endpoint) Closing() bool { return e.Instance.Closing() || e.removed.Load() }
+func (e *Endpoint) Closing() bool { return e.Instance.Closing() || e.life().removed.Load() }
 
 // Usable reports that the endpoint is neither closing nor an outlier.
-func (e *Endpoint) Usable() bool { return e.Instance.Usable() && !e.removed.Load() }
+func (e *Endpoint) Usable() bool { return e.Instance.Usable() && !e.life().removed.Load() }
 
 // Begin counts a call in and reports whether it may start: false once the
 // endpoint is retired, or its instance is closing or an outlier, unless last says
@@ -72,9 +72,10 @@ func (e *Endpoint) Usable() bool { return e.Instance.Usable() && !e.removed.Load
 // comes after the count, so that a call either starts before
 // [Instance.MarkClosing] returns or not at all. Each true wants one End.
 func (e *Endpoint) Begin(last bool) bool {
-	e.inflight.Add(1)
-	if !last && !e.Usable() || e.retired.Load() != nil {
-		e.leave()
+	life := e.life()
+	life.inflight.Add(1)
+	if !last && !e.Usable() || life.retired.Load() != nil {
+		life.leave()
 		return false
 	}
 	e.sent.Add(1)

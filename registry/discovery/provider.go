@@ -101,8 +101,7 @@ func (d *Directory) refresh(p *provider, u *common.URL) {
 	if e == nil || e.Tag == u.GetParam(constant.Tagkey, "") && e.Weight == weight(u) {
 		return
 	}
-	// The old endpoint is not retired: both share instance and invoker.
-	p.endpoint = &endpoint.Endpoint{Instance: p.instance, Invoker: e.Invoker, Caller: e.Caller, Tag: u.GetParam(constant.Tagkey, ""), Weight: weight(u)}
+	p.endpoint = e.With(u.GetParam(constant.Tagkey, ""), weight(u))
 }
 
 // connect makes the invoker, off the lock, and publishes the endpoint. It tries
