@@ -3,7 +3,6 @@
 package conf
 
 import (
-	"math"
 	"reflect"
 	"slices"
 	"strings"
@@ -266,10 +265,8 @@ func TestExponent(t *testing.T) {
 	if _, err := (&Warmup{}).Exponent(); err == nil {
 		t.Error("an empty curve was accepted")
 	}
-	if w := (Register{PublishWeight: "auto"}); func() int { n, _ := w.Weight(); return n }() != 0 {
-		t.Error("auto is not 0")
-	}
-	if math.IsNaN(Default().Warmup.MaxBoost) {
-		t.Error("NaN")
+	auto := Register{PublishWeight: "auto"}
+	if n, err := auto.Weight(); n != 0 || err != nil {
+		t.Errorf("Weight of auto = %d, %v; want 0", n, err)
 	}
 }
