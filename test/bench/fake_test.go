@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"runtime"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -112,6 +113,13 @@ func providerURL(tb testing.TB, n int, started time.Time) *common.URL {
 	return u
 }
 
+// instance is made once: a second one would replace the logger under goroutines
+// that plain dubbo-go starts with every call.
+var instance = sync.OnceValues(func() (*dubbo.Instance, error) {
+	return dubbo.NewInstance(dubbo.WithName("gateway"), dubbo.WithLogger(dubbologger.WithLevel("error")),
+		dubbo.WithRegistry(registry.WithRegistry(registryName), registry.WithAddress("bench"), registry.WithRegisterInterface()))
+})
+
 // dial returns a client's connection to n providers.
 func dial(tb testing.TB, n int) *client.Connection {
 	tb.Helper()
@@ -120,8 +128,7 @@ func dial(tb testing.TB, n int) *client.Connection {
 		providers[i] = providerURL(tb, i, time.Now().Add(-time.Hour))
 	}
 	before := runtime.NumGoroutine()
-	ins, err := dubbo.NewInstance(dubbo.WithName("gateway"), dubbo.WithLogger(dubbologger.WithLevel("error")),
-		dubbo.WithRegistry(registry.WithRegistry(registryName), registry.WithAddress("bench"), registry.WithRegisterInterface()))
+	ins, err := instance()
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -98,8 +98,8 @@ func child(w io.Writer, variant, pattern, benchtime string, heading bool) error 
 	}
 	cmd := exec.Command(exe, args...)
 	cmd.Env = append(os.Environ(), envVariant+"="+variant, "GRAYLANE_MODE="+mode)
-	var other bytes.Buffer // logs: of interest only if it fails
-	cmd.Stderr = &other
+	var logs, errs bytes.Buffer // of interest only if it fails
+	cmd.Stderr = &errs
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return err
@@ -107,9 +107,9 @@ func child(w io.Writer, variant, pattern, benchtime string, heading bool) error 
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	relay(w, out, &other, heading)
+	relay(w, out, &logs, heading)
 	if err := cmd.Wait(); err != nil {
-		return fmt.Errorf("variant %s: %w\n%s", variant, err, other.Bytes())
+		return fmt.Errorf("variant %s: %w\n%s%s", variant, err, logs.Bytes(), errs.Bytes())
 	}
 	return nil
 }
