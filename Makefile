@@ -4,8 +4,9 @@
 GOLANGCI_LINT_VERSION := v2.12.2
 GOVULNCHECK_VERSION   := v1.6.0
 
-FUZZTIME  ?= 10s
-BENCHTIME ?= 1s
+FUZZTIME   ?= 10s
+BENCHTIME  ?= 1s
+BENCHCOUNT ?= 1
 
 BIN           := $(CURDIR)/.tmp/bin
 GOLANGCI_LINT := $(BIN)/golangci-lint-$(GOLANGCI_LINT_VERSION)
@@ -42,9 +43,9 @@ race: ## all tests with the race detector
 	go test -race -timeout 30m ./...
 
 .PHONY: bench
-bench: ## benchmarks (BENCHTIME=1s)
+bench: ## benchmarks (BENCHTIME=1s BENCHCOUNT=1)
 	@test -n "$(bench_packages)" || { echo "no benchmarks"; exit 1; }
-	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) $(bench_packages)
+	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) -count $(BENCHCOUNT) $(bench_packages)
 
 .PHONY: fuzz
 fuzz: ## each fuzz target for a while (FUZZTIME=10s)
