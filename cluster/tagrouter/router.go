@@ -4,6 +4,7 @@ package tagrouter
 
 import (
 	"strings"
+	"sync/atomic"
 
 	"dubbo.apache.org/dubbo-go/v3/cluster/router"
 	dubbotag "dubbo.apache.org/dubbo-go/v3/cluster/router/tag" // initialised before us, so that our name wins
@@ -36,7 +37,10 @@ func (factory) NewPriorityRouter(u *common.URL) (router.PriorityRouter, error) {
 // Router is the ladder over instance tags for clusters and directories other
 // than Graylane's own. dubbo-go hands it a list per call, so that it takes time
 // proportional to the list. It holds no rules and no list of its own.
-type Router struct{ url *common.URL }
+type Router struct {
+	url      *common.URL
+	baseline atomic.Bool // an instance without tag has been seen
+}
 
 var _ router.PriorityRouter = (*Router)(nil)
 
@@ -46,8 +50,12 @@ func (r *Router) URL() *common.URL { return r.url }
 // Priority is that of the built-in; smaller runs first.
 func (r *Router) Priority() int64 { return 0 }
 
-// Notify keeps nothing: see Route.
-func (r *Router) Notify([]base.Invoker) {}
+// Notify remembers whether there has been a baseline, not the list: see Route.
+func (r *Router) Notify(list []base.Invoker) {
+	if len(tagged(list, "")) > 0 {
+		r.baseline.Store(true)
+	}
+}
 
 // Route returns the invokers of the highest level that has any. An empty list
 // makes dubbo-go answer "No provider available".
@@ -58,7 +66,7 @@ func (r *Router) Route(list []base.Invoker, u *common.URL, inv base.Invocation) 
 			return found
 		}
 	}
-	if wanted == "" && conf.Current().Routing.UntaggedFallback == "any" {
+	if wanted == "" && (!r.baseline.Load() || conf.Current().Routing.UntaggedFallback == "any") {
 		return list
 	}
 	return nil
