@@ -41,7 +41,7 @@ var ErrStarted = errors.New("graylane: Configure after the first service or refe
 // Default returns the settings of an empty configuration.
 func Default() Config { return conf.Default() }
 
-var code struct {
+var code struct { //nolint:gochecknoglobals // Configure comes before any object of ours
 	sync.Mutex
 	base  *Config
 	inUse bool

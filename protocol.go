@@ -18,7 +18,7 @@ import (
 // graceful shutdown is the drain. In mode off it is dubbo-go's.
 type registryProtocol struct{}
 
-var theProtocol = registryProtocol{}
+var theProtocol = registryProtocol{} //nolint:gochecknoglobals // a constant
 
 var (
 	_ base.Protocol             = registryProtocol{}
@@ -48,7 +48,9 @@ func (registryProtocol) Destroy() { dubboprotocol.GetProtocol().Destroy() }
 // GetRegistries implements dubbo-go's RegistryFactory.
 func (registryProtocol) GetRegistries() []registry.Registry {
 	if conf.Current().Mode == Off {
-		return dubboprotocol.GetProtocol().(registry.RegistryFactory).GetRegistries()
+		if f, ok := dubboprotocol.GetProtocol().(registry.RegistryFactory); ok {
+			return f.GetRegistries()
+		}
 	}
 	return lifecycle.Registries()
 }
@@ -56,7 +58,9 @@ func (registryProtocol) GetRegistries() []registry.Registry {
 // UnregisterRegistries implements dubbo-go's RegistryUnregisterer: the drain.
 func (registryProtocol) UnregisterRegistries() {
 	if conf.Current().Mode == Off {
-		dubboprotocol.GetProtocol().(base.RegistryUnregisterer).UnregisterRegistries()
+		if u, ok := dubboprotocol.GetProtocol().(base.RegistryUnregisterer); ok {
+			u.UnregisterRegistries()
+		}
 		return
 	}
 	lifecycle.UnregisterRegistries()

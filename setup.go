@@ -9,14 +9,13 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/dubbogo/gost/log/logger"
-
 	"dubbo.apache.org/dubbo-go/v3/common"
 	dubboconfig "dubbo.apache.org/dubbo-go/v3/common/config"
 	"dubbo.apache.org/dubbo-go/v3/common/constant"
 	"dubbo.apache.org/dubbo-go/v3/common/extension"
 	"dubbo.apache.org/dubbo-go/v3/global"
 	"dubbo.apache.org/dubbo-go/v3/protocol/base"
+	"github.com/dubbogo/gost/log/logger"
 
 	"github.com/graylane/graylane/cluster/lossless"
 	_ "github.com/graylane/graylane/cluster/tagrouter" // replaces the router `tag`
@@ -44,12 +43,12 @@ func init() {
 }
 
 // die ends a start that cannot succeed, with one line; tests replace it.
-var die = func(err error) {
+var die = func(err error) { //nolint:gochecknoglobals // replaced by tests only
 	fmt.Fprintln(os.Stderr, "graylane: "+strings.ReplaceAll(err.Error(), "\n", "; "))
 	os.Exit(1)
 }
 
-var setup sync.Once
+var setup sync.Once //nolint:gochecknoglobals // settings are read once a process
 
 // start reads the settings at the first service or reference, the first moment
 // at which dubbo-go has them.

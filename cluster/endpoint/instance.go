@@ -47,7 +47,7 @@ type Birth struct {
 	Appeared bool
 }
 
-var epoch = time.Now()
+var epoch = time.Now() //nolint:gochecknoglobals // a constant of the process
 
 // now is the monotonic clock, as time since this process started.
 func now() int64 { return int64(time.Since(epoch)) }

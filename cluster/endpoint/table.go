@@ -25,7 +25,7 @@ type Table struct {
 }
 
 // Shared is the table of this process.
-var Shared = &Table{}
+var Shared = &Table{} //nolint:gochecknoglobals // one a process: all references must see the same
 
 // Acquire returns the instance at address with the given incarnation, made from
 // birth if it is new. Each Acquire wants one [Table.Release].

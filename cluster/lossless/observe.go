@@ -59,7 +59,7 @@ type observed struct {
 }
 
 // differences counts by kind the calls that Graylane would have sent elsewhere.
-var differences struct{ lane, state, none atomic.Int64 }
+var differences struct{ lane, state, none atomic.Int64 } //nolint:gochecknoglobals // counters of the process
 
 // Differences are the calls of mode observe that Graylane would have sent
 // elsewhere, since the start of the process.

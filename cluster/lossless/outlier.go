@@ -22,7 +22,7 @@ const probeTimeout = time.Second
 
 // ejections counts how often in a row an instance has been put out, so that the
 // time doubles.
-var ejections struct {
+var ejections struct { //nolint:gochecknoglobals // instances are shared by all references of the process
 	sync.Mutex
 	m map[*endpoint.Instance]int
 }

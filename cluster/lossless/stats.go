@@ -9,7 +9,7 @@ import (
 )
 
 // stats counts what a user must be able to see; nothing is lost silently.
-var stats struct {
+var stats struct { //nolint:gochecknoglobals // counters of the process
 	fallback                             [4]atomic.Int64 // by reasonIndex
 	rerouted, refused, unknown, retried  atomic.Int64
 	ejected, noEndpoint, budgetExhausted atomic.Int64
@@ -27,12 +27,12 @@ type Stats struct {
 	BudgetExhausted int64                      // retries and reroutes that the budget forbade
 }
 
-var reasons = [...]tagrouter.Reason{tagrouter.NoInstance, tagrouter.Closing, tagrouter.Outlier, tagrouter.Untagged}
+var reasons = [...]tagrouter.Reason{tagrouter.NoInstance, tagrouter.Closing, tagrouter.Outlier, tagrouter.Untagged} //nolint:gochecknoglobals // a constant
 
 // requestPath is the boxed value of the request's graylane-path by reason.
-var requestPath = [...]any{"1;" + string(tagrouter.NoInstance), "1;" + string(tagrouter.Closing), "1;" + string(tagrouter.Outlier), "1;" + string(tagrouter.Untagged)}
+var requestPath = [...]any{"1;" + string(tagrouter.NoInstance), "1;" + string(tagrouter.Closing), "1;" + string(tagrouter.Outlier), "1;" + string(tagrouter.Untagged)} //nolint:gochecknoglobals // a constant, boxed once
 
-var pathNoFallback any = "1"
+var pathNoFallback any = "1" //nolint:gochecknoglobals // a constant, boxed once
 
 func reasonIndex(r tagrouter.Reason) int {
 	for n, known := range reasons {

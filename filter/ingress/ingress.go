@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"go.opentelemetry.io/otel/baggage"
@@ -96,10 +97,8 @@ func (g *ingress) colour(r *http.Request) *http.Request {
 
 func (g *ingress) match(r *http.Request) tag.Tag {
 	for _, m := range g.headers {
-		for _, v := range r.Header.Values(m.name) {
-			if v == m.value {
-				return m.tag
-			}
+		if slices.Contains(r.Header.Values(m.name), m.value) {
+			return m.tag
 		}
 	}
 	if len(g.cookies) > 0 {

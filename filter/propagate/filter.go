@@ -52,7 +52,7 @@ func (Filter) Invoke(ctx context.Context, next base.Invoker, inv base.Invocation
 	ctx, below := tag.WithPath(ctx)
 	res := next.Invoke(ctx, inv)
 	in.answered.Store(true)
-	answer(res, next.GetURL(), in, wayFrom(next.GetURL(), reason, below))
+	answer(res, next.GetURL(), wayFrom(next.GetURL(), reason, below))
 	return res
 }
 

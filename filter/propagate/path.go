@@ -77,7 +77,7 @@ func writeName(b *strings.Builder, s string) {
 // error's metadata, on dubbo into the attachments of a success whose caller can
 // read them. It changes copies only: a result's attachments may be the map that
 // the handler's context holds, and an error may be a variable of the program.
-func answer(res result.Result, u *common.URL, in *inbound, way string) {
+func answer(res result.Result, u *common.URL, way string) {
 	triple := u.Protocol == constant.TriProtocol
 	if err := res.Error(); err != nil {
 		if triple {

@@ -35,7 +35,7 @@ type far struct {
 
 func (f *far) Invoke(ctx context.Context, inv base.Invocation) result.Result { return f.run(ctx, inv) }
 
-func next(t testing.TB, url string, run func(context.Context, base.Invocation) result.Result) base.Invoker {
+func next(t testing.TB, url string, run func(context.Context, base.Invocation) result.Result) base.Invoker { //nolint:thelper // t, as in the tests that call it
 	t.Helper()
 	u, err := common.NewURL(url)
 	if err != nil {
@@ -48,7 +48,7 @@ const grayUser = "tri://127.0.0.1:1/S?application=user&dubbo.tag=gray"
 
 // handle runs f as the handler of an inbound call, with the context that
 // dubbo-go and the filter give it.
-func handle(t testing.TB, inbound map[string]any, f func(context.Context)) {
+func handle(t testing.TB, inbound map[string]any, f func(context.Context)) { //nolint:thelper // t, as in the tests that call it
 	t.Helper()
 	ctx := context.WithValue(context.Background(), constant.AttachmentKey, inbound)
 	propagate.Filter{}.Invoke(ctx, next(t, grayUser, func(ctx context.Context, _ base.Invocation) result.Result {
@@ -59,7 +59,7 @@ func handle(t testing.TB, inbound map[string]any, f func(context.Context)) {
 
 // send returns the attachments of a call made with ctx, as dubbo-go's client
 // builds them, after the interceptor.
-func send(t testing.TB, ctx context.Context, own map[string]any) map[string]any { //nolint:revive // t first, as in handle
+func send(t testing.TB, ctx context.Context, own map[string]any) map[string]any { //nolint:revive,thelper // t first, as in handle
 	t.Helper()
 	attachments := maps.Clone(own)
 	if attachments == nil {

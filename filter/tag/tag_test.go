@@ -87,7 +87,7 @@ func TestKeysAreLowerCase(t *testing.T) {
 	}
 }
 
-func member(t testing.TB, key, value string) baggage.Baggage {
+func member(t testing.TB, key, value string) baggage.Baggage { //nolint:thelper // t, as in the tests that call it
 	t.Helper()
 	m, err := baggage.NewMemberRaw(key, value)
 	if err != nil {
@@ -128,8 +128,11 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
+// otherKey is a context key of somebody else.
+type otherKey struct{}
+
 func TestNoAllocations(t *testing.T) {
-	ctx := context.WithValue(tag.NewContext(context.Background(), "gray"), struct{}{}, 1)
+	ctx := context.WithValue(tag.NewContext(context.Background(), "gray"), otherKey{}, 1)
 	wire := map[string]any{"dubbo.tag": []string{"gray"}, "graylane-tag": "gray", "baggage": "user=7,dubbo.tag=gray"}
 	get := func(key string) (any, bool) { v, ok := wire[key]; return v, ok }
 	for name, f := range map[string]func(){

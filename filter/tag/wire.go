@@ -10,8 +10,8 @@ import (
 
 // counters of the process; see Stats.
 var (
-	rejected, disagreed         atomic.Uint64
-	rejectedOnce, disagreedOnce sync.Once
+	rejected, disagreed         atomic.Uint64 //nolint:gochecknoglobals // counters of the process
+	rejectedOnce, disagreedOnce sync.Once //nolint:gochecknoglobals // logged once a process
 )
 
 // Stats returns how many values were no tag, and how many calls carried two

@@ -18,8 +18,17 @@ func TestValue(t *testing.T) {
 		in   any
 		want string
 	}{
-		{"a", "a"}, {[]string{"a", "b"}, "a"}, {[]any{"a", 1}, "a"},
-		{"", ""}, {[]string{}, ""}, {[]string{""}, ""}, {[]any{}, ""}, {[]any{1}, ""}, {nil, ""}, {7, ""}, {[]byte("a"), ""},
+		{"a", "a"},
+		{[]string{"a", "b"}, "a"},
+		{[]any{"a", 1}, "a"},
+		{"", ""},
+		{[]string{}, ""},
+		{[]string{""}, ""},
+		{[]any{}, ""},
+		{[]any{1}, ""},
+		{nil, ""},
+		{7, ""},
+		{[]byte("a"), ""},
 	} {
 		if got, ok := tag.Value(tc.in); got != tc.want || ok != (tc.want != "") {
 			t.Errorf("Value(%#v) = %q, %v, want %q", tc.in, got, ok, tc.want)

@@ -43,12 +43,12 @@ func New(weights []float64) Table {
 		} else {
 			large = append(large, i)
 		}
-		t.columns[i] = column{keep: math.MaxUint32, other: uint32(i)} //nolint:gosec // an index of a slice of endpoints
+		t.columns[i] = column{keep: math.MaxUint32, other: uint32(i)}
 	}
 	for len(small) > 0 && len(large) > 0 {
 		s, l := small[len(small)-1], large[len(large)-1]
 		small = small[:len(small)-1]
-		t.columns[s] = column{keep: uint32(scaled[s] * (1 << 32)), other: uint32(l)} //nolint:gosec // scaled is below 1
+		t.columns[s] = column{keep: uint32(scaled[s] * (1 << 32)), other: uint32(l)}
 		scaled[l] -= 1 - scaled[s]
 		if scaled[l] < 1 {
 			large = large[:len(large)-1]
@@ -71,8 +71,8 @@ func (t *Table) Len() int { return len(t.columns) }
 // Draw maps 64 random bits to an index. The table must not be empty.
 func (t *Table) Draw(random uint64) int {
 	i := random >> 32 * uint64(len(t.columns)) >> 32
-	if c := t.columns[i]; uint32(random) >= c.keep && c.keep != math.MaxUint32 { //nolint:gosec // the low half is meant
+	if c := t.columns[i]; uint32(random) >= c.keep && c.keep != math.MaxUint32 {
 		return int(c.other)
 	}
-	return int(i) //nolint:gosec // below len
+	return int(i)
 }

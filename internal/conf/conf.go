@@ -104,7 +104,7 @@ func Default() Config {
 	}
 }
 
-var current atomic.Pointer[Config]
+var current atomic.Pointer[Config] //nolint:gochecknoglobals // dubbo-go makes filters and routers without arguments
 
 func init() { c := Default(); current.Store(&c) }
 

@@ -138,10 +138,8 @@ func (c *Config) Validate() error {
 		errs = append(errs, fmt.Errorf("%s.%s: got %v, want %s", Root, key, got, want))
 	}
 	oneOf := func(key, got string, names ...string) {
-		for _, n := range names {
-			if got == n {
-				return
-			}
+		if slices.Contains(names, got) {
+			return
 		}
 		bad(key, strconv.Quote(got), strings.Join(names, " or "))
 	}

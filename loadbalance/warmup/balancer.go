@@ -15,6 +15,7 @@ import (
 
 	"github.com/graylane/graylane/cluster/endpoint"
 	"github.com/graylane/graylane/internal/conf"
+	"github.com/graylane/graylane/internal/curve"
 	"github.com/graylane/graylane/internal/meta"
 )
 
@@ -52,30 +53,39 @@ func (b *Balancer) Select(invokers []base.Invoker, _ base.Invocation) base.Invok
 	if err != nil {
 		p = 1
 	}
-	floor := c.MinPercent / 100
+	floor, n := c.MinPercent/100, len(invokers)
+	var warm, warming float64
+	for _, i := range invokers {
+		if e := b.endpoint(i, n); e.Instance.Factor(p, floor) >= 1 {
+			warm += e.Weight
+		} else {
+			warming += e.Weight
+		}
+	}
+	guard := curve.Guard(c.MaxBoost, warm, warming)
 	total := 0.0
 	for _, i := range invokers {
-		e := b.endpoint(i, len(invokers))
-		total += e.Weight * e.Factor(p, floor)
+		e := b.endpoint(i, n)
+		total += e.Weight * max(e.Instance.Factor(p, floor), guard)
 	}
 	if total <= 0 {
-		return invokers[rand.IntN(len(invokers))]
+		return invokers[rand.IntN(n)]
 	}
 	rest := rand.Float64() * total
 	for _, i := range invokers {
-		e := b.endpoint(i, len(invokers))
-		if rest -= e.Weight * e.Factor(p, floor); rest < 0 {
+		e := b.endpoint(i, n)
+		if rest -= e.Weight * max(e.Instance.Factor(p, floor), guard); rest < 0 {
 			return i
 		}
 	}
-	return invokers[len(invokers)-1]
+	return invokers[n-1]
 }
 
 // endpoint parses an invoker's URL once. Invokers that left are forgotten
 // together with all others when they outnumber the living.
 func (b *Balancer) endpoint(i base.Invoker, n int) *endpoint.Endpoint {
 	if e, ok := b.known.Load(i); ok {
-		return e.(*endpoint.Endpoint)
+		return e.(*endpoint.Endpoint) //nolint:errcheck // nothing else is stored
 	}
 	if b.size.Add(1) > int64(4*n+1024) {
 		b.known.Clear()

@@ -41,9 +41,12 @@ const rampDraws = 8
 
 // PickBy lets another balancer choose and ramps its choice: an endpoint that
 // warms up is taken with probability f, else the balancer is asked again. It
-// returns nil if the balancer chooses nothing.
+// returns nil if the pool is empty or the balancer chooses nothing of it.
 func PickBy(lb loadbalance.LoadBalance, p *endpoint.Pool, inv base.Invocation) *endpoint.Endpoint {
 	var e *endpoint.Endpoint
+	if p.Len() == 0 { // several of dubbo-go's panic
+		return nil
+	}
 	for range rampDraws {
 		n := slices.Index(p.Invokers(), lb.Select(p.Invokers(), inv))
 		if n < 0 {

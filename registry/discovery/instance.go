@@ -17,7 +17,7 @@ import (
 // carried are the keys of instance metadata that an endpoint is made from. They
 // are copied into the provider URLs, because dubbo-go makes those from the service
 // info alone, which all instances of a revision share.
-var carried = [...]string{
+var carried = [...]string{ //nolint:gochecknoglobals // a constant
 	tag.MetaStartTime, tag.MetaWarmupTime, tag.MetaIncarnation,
 	constant.TimestampKey, constant.WarmupKey, constant.WeightKey,
 }

@@ -6,10 +6,9 @@ import (
 	"sync"
 	"time"
 
+	"dubbo.apache.org/dubbo-go/v3/registry"
 	"github.com/dubbogo/gost/gof/observer"
 	"github.com/dubbogo/gost/log/logger"
-
-	"dubbo.apache.org/dubbo-go/v3/registry"
 )
 
 // listener repairs the instances of every push, and repeats a push of which

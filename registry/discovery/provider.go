@@ -5,14 +5,13 @@ package discovery
 import (
 	"time"
 
-	"github.com/dubbogo/gost/log/logger"
-
 	"dubbo.apache.org/dubbo-go/v3/common"
 	"dubbo.apache.org/dubbo-go/v3/common/constant"
 	"dubbo.apache.org/dubbo-go/v3/common/extension"
 	"dubbo.apache.org/dubbo-go/v3/graceful_shutdown"
 	"dubbo.apache.org/dubbo-go/v3/protocol/base"
 	"dubbo.apache.org/dubbo-go/v3/protocol/protocolwrapper"
+	"github.com/dubbogo/gost/log/logger"
 
 	"github.com/graylane/graylane/cluster/endpoint"
 	"github.com/graylane/graylane/filter/tag"
@@ -87,11 +86,9 @@ func (d *Directory) add(u *common.URL) {
 	p.instance = endpoint.Shared.Acquire(u.Location, id.incarnation, u.GetParam(constant.ApplicationKey, ""),
 		endpoint.Birth{Start: start, Window: window, Appeared: d.settled})
 	d.known[id] = p
-	d.pending.Add(1)
-	go func() {
-		defer d.pending.Done()
+	d.pending.Go(func() {
 		d.connect(p, u, redial)
-	}()
+	})
 }
 
 // refresh takes over what may change in a provider that stays: tag and weight.

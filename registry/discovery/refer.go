@@ -11,14 +11,13 @@ import (
 	"sync"
 	"time"
 
-	gxset "github.com/dubbogo/gost/container/set"
-	"github.com/dubbogo/gost/log/logger"
-
 	"dubbo.apache.org/dubbo-go/v3/common"
 	"dubbo.apache.org/dubbo-go/v3/common/constant"
 	"dubbo.apache.org/dubbo-go/v3/common/extension"
 	"dubbo.apache.org/dubbo-go/v3/protocol/base"
 	"dubbo.apache.org/dubbo-go/v3/registry"
+	gxset "github.com/dubbogo/gost/container/set"
+	"github.com/dubbogo/gost/log/logger"
 
 	"github.com/graylane/graylane/internal/conf"
 )
@@ -32,7 +31,7 @@ const (
 )
 
 // exit ends a start that cannot succeed; tests replace it.
-var exit = func(line string) {
+var exit = func(line string) { //nolint:gochecknoglobals // replaced by tests only
 	fmt.Fprintln(os.Stderr, line)
 	os.Exit(1)
 }
@@ -163,7 +162,7 @@ func reach(u *common.URL, timeout time.Duration) error {
 	defer cancel()
 	var err error
 	for {
-		for _, address := range strings.Split(u.Location, ",") {
+		for address := range strings.SplitSeq(u.Location, ",") {
 			if _, _, bad := net.SplitHostPort(address); bad != nil {
 				return nil // not an address: the registry's own client knows better
 			}
@@ -183,7 +182,7 @@ func reach(u *common.URL, timeout time.Duration) error {
 // subscriptions are the registry objects of this process, by address. dubbo-go's
 // application level keeps one listener a service and registry object, so that a
 // second reference to the same service needs an object of its own.
-var subscriptions struct {
+var subscriptions struct { //nolint:gochecknoglobals // registry objects are shared by all references of the process
 	sync.Mutex
 	m map[string][]*subscribed
 }
@@ -194,8 +193,10 @@ type subscribed struct {
 }
 
 func subscription(u, ref *common.URL) (registry.Registry, error) {
-	key := strings.Join([]string{u.Protocol, u.GetParam(constant.RegistryKey, ""), u.Location, u.GetParam(constant.RegistryNamespaceKey, ""),
-		u.GetParam(constant.RegistryGroupKey, ""), u.GetParam(constant.RegistryIdKey, "")}, "|")
+	key := strings.Join([]string{
+		u.Protocol, u.GetParam(constant.RegistryKey, ""), u.Location, u.GetParam(constant.RegistryNamespaceKey, ""),
+		u.GetParam(constant.RegistryGroupKey, ""), u.GetParam(constant.RegistryIdKey, ""),
+	}, "|")
 	service := ref.ServiceKey() + ":" + ref.Protocol
 	subscriptions.Lock()
 	defer subscriptions.Unlock()

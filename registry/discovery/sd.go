@@ -31,7 +31,7 @@ type serviceDiscovery struct {
 
 // discoveries are those of this process, one a registry: dubbo-go makes a registry
 // object, and with it asks for a service discovery, each time that a mapping changes.
-var discoveries struct {
+var discoveries struct { //nolint:gochecknoglobals // one a registry and process
 	sync.Mutex
 	m map[string]*serviceDiscovery
 }

@@ -9,9 +9,8 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/dubbogo/gost/log/logger"
-
 	"dubbo.apache.org/dubbo-go/v3/registry"
+	"github.com/dubbogo/gost/log/logger"
 )
 
 // application is what a Discovery knows of one application: its instances, and the

@@ -70,8 +70,10 @@ func TestPlainDiscovery(t *testing.T) {
 	endpoint, application := plain.server.Endpoint(), unique("plain")
 	ours := newDiscovery(t, registryURL(endpoint))
 	i := instance(application, 1, map[string]string{"dubbo.tag": "gray", "StartTime": "5"})
-	i.ServiceMetadata = &info.MetadataInfo{App: "plain", Revision: "r", LastUpdatedTime: 9,
-		Services: map[string]*info.ServiceInfo{"s": {Name: "com.shop.S", Protocol: "tri", Params: map[string]string{"a": "<b>"}}}}
+	i.ServiceMetadata = &info.MetadataInfo{
+		App: "plain", Revision: "r", LastUpdatedTime: 9,
+		Services: map[string]*info.ServiceInfo{"s": {Name: "com.shop.S", Protocol: "tri", Params: map[string]string{"a": "<b>"}}},
+	}
 
 	heard := newInstances(application)
 	if err := ours.AddListener(heard); err != nil {

@@ -10,10 +10,9 @@ import (
 	"sync"
 	"testing"
 
+	"dubbo.apache.org/dubbo-go/v3/registry"
 	gxset "github.com/dubbogo/gost/container/set"
 	"github.com/dubbogo/gost/gof/observer"
-
-	"dubbo.apache.org/dubbo-go/v3/registry"
 )
 
 func instance(application string, port int, metadata map[string]string) *registry.DefaultServiceInstance {
@@ -170,12 +169,14 @@ func TestDiscoveryCoalesces(t *testing.T) {
 	}
 	const n = 30
 	var last string
+	var lastSb173 strings.Builder
 	for port := 100; port < 100+n; port++ {
 		if err := d.Register(instance("many", port, nil)); err != nil {
 			t.Fatal(err)
 		}
-		last += fmt.Sprintf(" %d()", port)
+		lastSb173.WriteString(fmt.Sprintf(" %d()", port))
 	}
+	last += lastSb173.String()
 	close(slow.gate)
 	slow.expect(t, "many", strings.TrimSpace(last))
 	if events, _ := slow.count(); events > n/2 {

@@ -59,7 +59,7 @@ func decodeInstance(value string) (*registry.DefaultServiceInstance, error) {
 		return nil, err
 	}
 	if i.Host == "" {
-		return nil, fmt.Errorf("Host: got %q, want a host", i.Host)
+		return nil, fmt.Errorf("instance host: got %q, want a host", i.Host)
 	}
 	return i, nil
 }

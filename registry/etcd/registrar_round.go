@@ -76,8 +76,8 @@ func (r *registrar) grant(c *clientv3.Client, alive *<-chan *clientv3.LeaseKeepA
 func (r *registrar) write(c *clientv3.Client, entries []entry) error {
 	ctx, cancel := context.WithTimeout(r.ctx, operation)
 	defer cancel()
-	var same []clientv3.Cmp
-	var puts []clientv3.Op
+	same := make([]clientv3.Cmp, 0, 2*len(entries))
+	puts := make([]clientv3.Op, 0, len(entries))
 	for _, e := range entries {
 		same = append(same,
 			clientv3.Compare(clientv3.LeaseValue(e.key), "=", int64(r.lease)),
@@ -103,8 +103,8 @@ func (r *registrar) write(c *clientv3.Client, entries []entry) error {
 func (r *registrar) erase(c *clientv3.Client, entries []entry) error {
 	ctx, cancel := context.WithTimeout(r.ctx, operation)
 	defer cancel()
-	var ours []clientv3.Cmp
-	var deletes []clientv3.Op
+	ours := make([]clientv3.Cmp, 0, len(entries))
+	deletes := make([]clientv3.Op, 0, len(entries))
 	for _, e := range entries {
 		ours = append(ours, clientv3.Compare(clientv3.LeaseValue(e.key), "=", int64(r.lease)))
 		deletes = append(deletes, clientv3.OpDelete(e.key))

@@ -11,14 +11,13 @@ import (
 	"sync"
 	"time"
 
-	gxset "github.com/dubbogo/gost/container/set"
-	clientv3 "go.etcd.io/etcd/client/v3"
-
 	"dubbo.apache.org/dubbo-go/v3/common"
 	"dubbo.apache.org/dubbo-go/v3/common/constant"
 	"dubbo.apache.org/dubbo-go/v3/metadata/info"
 	"dubbo.apache.org/dubbo-go/v3/metadata/mapping"
 	"dubbo.apache.org/dubbo-go/v3/metadata/report"
+	gxset "github.com/dubbogo/gost/container/set"
+	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
 // ErrNoMetadata reports that the metadata report has nothing for this application

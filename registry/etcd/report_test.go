@@ -9,10 +9,9 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/dubbogo/gost/gof/observer"
-
 	"dubbo.apache.org/dubbo-go/v3/metadata/info"
 	"dubbo.apache.org/dubbo-go/v3/registry"
+	"github.com/dubbogo/gost/gof/observer"
 )
 
 // mappings is a listener that keeps the last set.
@@ -56,8 +55,10 @@ func TestReportMetadata(t *testing.T) {
 	if _, err := r.GetAppMetadata("app", "none"); !errors.Is(err, ErrNoMetadata) {
 		t.Errorf("unknown revision: got %v, want %v", err, ErrNoMetadata)
 	}
-	meta := &info.MetadataInfo{App: "app", Revision: "r1", Tag: "gray", LastUpdatedTime: 77,
-		Services: map[string]*info.ServiceInfo{"s": {Name: "com.shop.S", Protocol: "tri"}}}
+	meta := &info.MetadataInfo{
+		App: "app", Revision: "r1", Tag: "gray", LastUpdatedTime: 77,
+		Services: map[string]*info.ServiceInfo{"s": {Name: "com.shop.S", Protocol: "tri"}},
+	}
 	if err := r.PublishAppMetadata("app", "r1", meta); err != nil {
 		t.Fatal(err)
 	}

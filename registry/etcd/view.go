@@ -8,12 +8,11 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/dubbogo/gost/log/logger"
-	clientv3 "go.etcd.io/etcd/client/v3"
-
 	"dubbo.apache.org/dubbo-go/v3/common"
 	"dubbo.apache.org/dubbo-go/v3/registry"
 	"dubbo.apache.org/dubbo-go/v3/remoting"
+	"github.com/dubbogo/gost/log/logger"
+	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
 // withPrefix makes an operation cover all keys that begin with the one given.
