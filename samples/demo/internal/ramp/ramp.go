@@ -79,19 +79,20 @@ type Call struct {
 	Newcomer bool // it went to the instance that warms up
 }
 
-// Slices cuts the calls after start into n stretches of the given length and
-// holds each against the curve.
-func Slices(c Curve, start time.Time, length time.Duration, n int, calls []Call) []Slice {
+// Slices cuts the calls from the age first on into n stretches of the given length
+// and holds each against the curve. born is the time of age zero.
+func Slices(c Curve, born time.Time, first, length time.Duration, n int, calls []Call) []Slice {
 	out := make([]Slice, n)
 	for i := range out {
 		s := &out[i]
-		s.From, s.To = time.Duration(i)*length, time.Duration(i+1)*length
+		s.From = first + time.Duration(i)*length
+		s.To = s.From + length
 		s.P = c.Mean(s.From, s.To)
 	}
 	for _, call := range calls {
-		age := call.At.Sub(start)
-		i := int(age / length)
-		if age < 0 || i >= n {
+		since := call.At.Sub(born) - first
+		i := int(since / length)
+		if since < 0 || i >= n {
 			continue
 		}
 		out[i].N++

@@ -66,7 +66,7 @@ func TestSlices(t *testing.T) {
 	add(2*time.Second-1, 5, 5) // the last instant of the second slice
 	add(2*time.Second, 60, 40) // the first of the third
 	add(4*time.Second, 9, 9)   // beyond the last
-	got := Slices(c, start, time.Second, 4, calls)
+	got := Slices(c, start, 0, time.Second, 4, calls)
 	for i, want := range []struct {
 		n, observed int
 		z           float64
@@ -77,6 +77,17 @@ func TestSlices(t *testing.T) {
 	}
 	if m := MaxZ(got); math.Abs(m-2) > 1e-9 {
 		t.Errorf("MaxZ = %v, want 2", m)
+	}
+}
+
+// Consumers that hear of a newcomer late send it what its age deserves from then on.
+func TestSlicesFromALaterAge(t *testing.T) {
+	start := time.Unix(1000, 0)
+	calls := []Call{{At: start.Add(5*time.Second - 1)}, {At: start.Add(5 * time.Second), Newcomer: true}}
+	got := Slices(curve, start, 5*time.Second, time.Second, 1, calls)[0]
+	want := 1 - 2*math.Log(2.6/2.5)/0.1
+	if got.N != 1 || got.Observed != 1 || got.From != 5*time.Second || got.To != 6*time.Second || math.Abs(got.P-want) > 1e-6 {
+		t.Errorf("got %+v, want one call at P = %v", got, want)
 	}
 }
 

@@ -31,7 +31,7 @@ func Ramp(w io.Writer, name string, slices []ramp.Slice) error {
 	t.Header("age", "calls", "expected", "observed", "expected %", "observed %", "z")
 	for _, s := range slices {
 		err := t.Append(
-			fmt.Sprintf("%.0f-%.0f s", s.From.Seconds(), s.To.Seconds()), strconv.Itoa(s.N),
+			fmt.Sprintf("%.3g-%.3g s", s.From.Seconds(), s.To.Seconds()), strconv.Itoa(s.N),
 			fmt.Sprintf("%.1f", float64(s.N)*s.P), strconv.Itoa(s.Observed),
 			fmt.Sprintf("%.1f", 100*s.P), fmt.Sprintf("%.1f", 100*s.Share()), fmt.Sprintf("%+.2f", s.Z))
 		if err != nil {

@@ -112,7 +112,7 @@ func TestCompareKeepsTheSides(t *testing.T) {
 
 func TestRampIsDrawn(t *testing.T) {
 	c := ramp.Curve{Window: 2 * time.Second, MinPercent: 10, Power: 1, Warm: 2}
-	slices := ramp.Slices(c, time.Unix(0, 0), time.Second, 3, []ramp.Call{{At: time.Unix(2, 5), Newcomer: true}})
+	slices := ramp.Slices(c, time.Unix(0, 0), 0, time.Second, 3, []ramp.Call{{At: time.Unix(2, 5), Newcomer: true}})
 	var out bytes.Buffer
 	if err := Ramp(&out, "order-3", slices); err != nil {
 		t.Fatal(err)

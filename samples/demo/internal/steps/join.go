@@ -13,8 +13,9 @@ import (
 // slice is how long one stretch of the ramp is.
 const slice = time.Second
 
-// pushDelay is how late a registry may tell consumers of a newcomer before its
-// curve is taken to start with its first call: Nacos waits half a second.
+// pushDelay is how late a registry may tell consumers of a newcomer before the
+// slices begin with its first call: Nacos waits half a second. The age stays the
+// newcomer's own, which its first answer tells.
 const pushDelay = 300 * time.Millisecond
 
 // join is step 2: a third order instance joins and warms up.
@@ -38,12 +39,12 @@ func (r *Run) join(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	zero := newcomer.Ready
-	if first, ok := firstCall(calls); ok && first.Sub(zero) > pushDelay {
-		zero = first
+	born, late := newcomer.Ready, time.Duration(0)
+	if first, ok := firstCall(calls); ok && first.Sub(born) > pushDelay {
+		late = first.Sub(born)
 	}
 	// The last slice must be over and its requests answered.
-	if err := r.watch(ctx, time.Until(zero.Add(r.times.window+r.times.after+200*time.Millisecond))); err != nil {
+	if err := r.watch(ctx, time.Until(born.Add(late+r.times.window+r.times.after+200*time.Millisecond))); err != nil {
 		return err
 	}
 	records, err := r.settled(ctx, from, time.Now())
@@ -55,11 +56,14 @@ func (r *Run) join(ctx context.Context) error {
 	}
 	curve := ramp.Curve{Window: r.times.window, MinPercent: 10, Power: 1, Warm: warm}
 	n := int((r.times.window + r.times.after) / slice)
-	r.slices = ramp.Slices(curve, zero, slice, n, calls)
+	r.slices = ramp.Slices(curve, born, late, slice, n, calls)
 
 	row := report.Row{Step: 2, Name: "loss-free start"}
 	noFailures(&row, records)
 	first, last := r.slices[0], r.slices[n-1]
+	if late > 0 {
+		row.Fact("its first call came %.1f s after it was ready", late.Seconds())
+	}
 	row.Fact("share in its first second %.1f %% (curve %.1f %%), when warm %.1f %% (%.1f %%)",
 		100*first.Share(), 100*first.P, 100*last.Share(), 100*last.P)
 	row.Fact("largest |z| of %d slices of %v: %.2f", n, slice, ramp.MaxZ(r.slices))
