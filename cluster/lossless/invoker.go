@@ -83,6 +83,7 @@ type call struct {
 	timeout  string // the attachment as the caller set it
 	tried    [maxReroutes + 1]*endpoint.Endpoint
 	attempts int
+	fellBack bool // counted
 }
 
 // Invoke sends the call. Its error wraps [endpoint.ErrNoEndpoint] if no endpoint
@@ -109,7 +110,8 @@ func (i *Invoker) Invoke(ctx context.Context, inv base.Invocation) result.Result
 			stats.noEndpoint.Add(1)
 			return &result.RPCResult{Err: fmt.Errorf("No provider available for %s: %w", i.service, err)} //nolint:staticcheck // dubbo-go's words: people alert on them
 		}
-		if c.attempts == 0 && d.Reason != "" {
+		if d.Reason != "" && !c.fellBack {
+			c.fellBack = true
 			stats.fallback[reasonIndex(d.Reason)].Add(1)
 		}
 		res, v := i.send(&c, e, d)
@@ -282,7 +284,7 @@ func (i *Invoker) again(c *call, e *endpoint.Endpoint, d tagrouter.Decision, v v
 		may = may && (c.attempts == 1 || i.pay(share))
 	default:
 		if v.strike {
-			strike(e, d.Pool, len(d.Pool.All()))
+			strike(e, d)
 		}
 		if may && c.unary && i.repeatable(c.inv, retry) && i.pay(share) {
 			stats.retried.Add(1)

@@ -10,6 +10,7 @@ import (
 	"github.com/dubbogo/gost/log/logger"
 
 	"github.com/graylane/graylane/cluster/endpoint"
+	"github.com/graylane/graylane/cluster/tagrouter"
 	"github.com/graylane/graylane/internal/conf"
 )
 
@@ -87,14 +88,21 @@ func forget(i *endpoint.Instance) {
 	ejections.Unlock()
 }
 
+// striking makes one decision at a time, so that two do not each spare the other.
+var striking sync.Mutex
+
 // strike counts a failure that is no proof, and ejects after strikesOut in a row
-// if the level has others: these ejections never change a call's level.
-func strike(e *endpoint.Endpoint, level *endpoint.Pool, total int) {
-	if e.Strike() < strikesOut || level.Len() < 2 {
+// if the level has others and max-ejection-percent of it are not out already:
+// these ejections never change a call's level.
+func strike(e *endpoint.Endpoint, d tagrouter.Decision) {
+	if e.Strike() < strikesOut {
 		return
 	}
-	out := total - level.Len() + 1
-	if float64(out)*100 > conf.Current().Outlier.MaxEjectionPercent*float64(total) {
+	striking.Lock()
+	defer striking.Unlock()
+	usable, staying := d.Left()
+	out := staying - usable + 1
+	if !e.Usable() || usable < 2 || float64(out)*100 > conf.Current().Outlier.MaxEjectionPercent*float64(staying) {
 		return
 	}
 	eject(e.Instance, "timeouts or unavailable answers in a row")

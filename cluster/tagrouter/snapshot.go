@@ -29,6 +29,24 @@ type Decision struct {
 	// Last says that the pool's endpoints are closing or outliers, and nothing
 	// better is left.
 	Last bool
+
+	lane *lane
+}
+
+// Left returns how many endpoints of the level are usable now, and how many of
+// it stay: outliers count, closing ones do not.
+func (d Decision) Left() (usable, staying int) {
+	for _, p := range [...]*endpoint.Pool{d.lane.usable, d.lane.closing, d.lane.outlier} {
+		for _, e := range p.All() {
+			if e.Usable() {
+				usable++
+			}
+			if !e.Closing() {
+				staying++
+			}
+		}
+	}
+	return usable, staying
 }
 
 // Options are the settings of the ladder.
@@ -162,7 +180,7 @@ func (s *Snapshot) climb(wanted string, force bool) (Decision, error) {
 				continue
 			}
 			if p := state(l); p.Len() > 0 {
-				d := Decision{Pool: p, Level: level, Last: l.mixed || p != l.usable}
+				d := Decision{Pool: p, Level: level, Last: l.mixed || p != l.usable, lane: l}
 				if level != wanted {
 					d.Reason = why
 				}
@@ -192,7 +210,7 @@ func (s *Snapshot) untagged() (Decision, error) {
 	if l != nil {
 		for _, p := range []*endpoint.Pool{l.usable, l.closing, l.outlier} {
 			if p.Len() > 0 {
-				return Decision{Pool: p, Reason: reason, Last: l.mixed || p != l.usable}, nil
+				return Decision{Pool: p, Reason: reason, Last: l.mixed || p != l.usable, lane: l}, nil
 			}
 		}
 	}
