@@ -98,6 +98,8 @@ func TestRowsComeAsTheyAre(t *testing.T) {
 func TestCompareKeepsTheSides(t *testing.T) {
 	plain := Row{Step: 3, Name: "stop"}
 	plain.Fault("half is lost")
+	const long = "a fact of fifty-two characters stays on a single line"
+	plain.Fact(long)
 	ours := Row{Step: 3, Name: "stop", Judged: true}
 	ours.Fact("nothing is lost")
 	var out bytes.Buffer
@@ -107,6 +109,9 @@ func TestCompareKeepsTheSides(t *testing.T) {
 	s := out.String()
 	if left, right := strings.Index(s, "half is lost"), strings.Index(s, "PASS"); left < 0 || right < 0 || strings.Contains(s, "FAIL") {
 		t.Errorf("want both sides, the plain one not judged:\n%s", s)
+	}
+	if !strings.Contains(s, long) {
+		t.Errorf("the columns are too narrow:\n%s", s)
 	}
 }
 

@@ -52,9 +52,9 @@ func layout() tablewriter.Option {
 
 // Compare prints the rows of two runs side by side.
 func Compare(w io.Writer, plain, ours []Row) error {
-	const width = 58
+	const width = 62
 	t := tablewriter.NewTable(w, layout(),
-		tablewriter.WithColumnMax(width),
+		tablewriter.WithColumnWidths(tw.NewMapper[int, int]().Set(0, stepWidth).Set(1, width).Set(2, width)),
 		tablewriter.WithRendition(tw.Rendition{Settings: tw.Settings{Separators: tw.Separators{BetweenRows: tw.On}}}))
 	t.Header("step", "plain dubbo-go", "Graylane")
 	for i := range max(len(plain), len(ours)) {
