@@ -16,6 +16,7 @@ import (
 
 	"github.com/graylane/graylane/cluster/endpoint"
 	"github.com/graylane/graylane/cluster/tagrouter"
+	"github.com/graylane/graylane/filter/tag"
 )
 
 // ObserverName is the cluster of mode observe; the reference's own cluster stands
@@ -77,6 +78,9 @@ func ReadDifferences() Differences {
 // Invoke leaves the call as it is.
 func (o *observed) Invoke(ctx context.Context, inv base.Invocation) result.Result {
 	want, force := o.decide.wanted(inv)
+	if want == "" { // in this mode only graylane-tag travels
+		want = tag.FromContext(ctx).String()
+	}
 	d, err := o.decide.view.cur.Load().Route(want, force)
 	res := o.Invoker.Invoke(ctx, inv)
 	if by, ok := inv.GetAttribute(servedBy); ok {
