@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package lossless
+
+import (
+	"context"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/types/known/emptypb"
+
+	"dubbo.apache.org/dubbo-go/v3/common"
+	"dubbo.apache.org/dubbo-go/v3/common/constant"
+	"dubbo.apache.org/dubbo-go/v3/protocol/base"
+	"dubbo.apache.org/dubbo-go/v3/protocol/invocation"
+	"dubbo.apache.org/dubbo-go/v3/protocol/result"
+	"dubbo.apache.org/dubbo-go/v3/protocol/triple"
+
+	"github.com/graylane/graylane/cluster/endpoint"
+	"github.com/graylane/graylane/filter/tag"
+	"github.com/graylane/graylane/internal/conf"
+)
+
+// TestStrikesOut: five timeouts in a row put an endpoint out, never more than
+// max-ejection-percent of a level and never its last usable one.
+func TestStrikesOut(t *testing.T) {
+	for _, tc := range []struct {
+		name    string
+		nodes   int
+		percent float64
+		closing int
+		want    int // outliers
+	}{
+		{"half of ten", 10, 50, 0, 5},
+		{"a third of ten is three", 10, 33, 0, 3},
+		{"none allowed", 10, 0, 0, 0},
+		{"all but one", 4, 100, 0, 3},
+		{"of three one is a third", 3, 50, 0, 1},
+		{"the only one", 1, 100, 0, 0},
+		{"closing ones are not of the level", 6, 50, 2, 2},
+	} {
+		settings(t, func(c *conf.Config) {
+			c.Outlier = conf.Outlier{BaseEjectionTime: time.Hour, MaxEjectionTime: time.Hour, MaxEjectionPercent: tc.percent}
+		})
+		r := newRig(t, constant.TriProtocol, make([]string, tc.nodes)...)
+		for n, node := range r.nodes {
+			node.answer = timesOut
+			if n < tc.closing {
+				node.e.MarkClosing()
+			}
+		}
+		r.view.refresh()
+		var wg sync.WaitGroup
+		for range 4 {
+			wg.Go(func() {
+				for range 100 {
+					_ = r.call(nil)
+				}
+			})
+		}
+		wg.Wait()
+		out := 0
+		for _, node := range r.nodes {
+			if node.e.Outlier() {
+				out++
+			}
+		}
+		if out != tc.want {
+			t.Errorf("%s: %d outliers of %d, want %d", tc.name, out, tc.nodes, tc.want)
+		}
+	}
+}
+
+// TestFourStrikes: an answer in between ends the row.
+func TestFourStrikes(t *testing.T) {
+	r := newRig(t, constant.TriProtocol, "", "")
+	n := r.nodes[0]
+	r.nodes[1].answer = ok
+	for range 3 {
+		n.answer = timesOut
+		for at := n.calls.Load(); n.calls.Load() < at+4; {
+			_ = r.call(nil)
+		}
+		n.answer = ok
+		for at := n.calls.Load(); n.calls.Load() < at+1; {
+			_ = r.call(nil)
+		}
+	}
+	if n.e.Outlier() {
+		t.Error("four in a row made an outlier")
+	}
+}
+
+func TestEjectionTime(t *testing.T) {
+	settings(t, func(c *conf.Config) {
+		c.Outlier.BaseEjectionTime, c.Outlier.MaxEjectionTime = time.Second, 30*time.Second
+	})
+	for n, want := range []time.Duration{1, 2, 4, 8, 16, 30, 30} {
+		if got := ejectionTime(n); got != want*time.Second {
+			t.Errorf("ejection %d: %v, want %v", n, got, want*time.Second)
+		}
+	}
+	if got := ejectionTime(1 << 30); got != 30*time.Second {
+		t.Errorf("after very many: %v", got)
+	}
+}
+
+// TestRealClosedPort: a real Triple invoker on a port where nobody listens. The
+// call is rerouted, with retries 0; the instance is an outlier until something
+// listens there again, and a probe that sees it lets it in.
+func TestRealClosedPort(t *testing.T) {
+	settings(t, func(c *conf.Config) {
+		c.Outlier.BaseEjectionTime, c.Outlier.MaxEjectionTime = 10*time.Millisecond, 20*time.Millisecond
+	})
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := l.Addr().String()
+	_ = l.Close()
+	host, port, _ := net.SplitHostPort(address)
+
+	r := newRig(t, constant.TriProtocol, "", "gray")
+	dead := newNode(t, "", address)
+	u := common.NewURLWithOptions(common.WithProtocol(constant.TriProtocol), common.WithIp(host), common.WithPort(port),
+		common.WithPath(service), common.WithInterface(service), common.WithMethods([]string{"Place"}),
+		common.WithParamsValue(constant.SerializationKey, constant.ProtobufSerialization), common.WithParamsValue(constant.TimeoutKey, "3s"))
+	u.SetAttribute(constant.ClientInfoKey, "generated code")
+	invoker, err := triple.NewTripleInvoker(u)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer invoker.Destroy()
+	dead.e = &endpoint.Endpoint{Instance: dead.e.Instance, Invoker: invoker, Weight: 100, Caller: dead.e.Caller}
+	r.set(dead, r.nodes[0], r.nodes[1])
+
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	for dead.books(t).Failed == 0 {
+		inv := invocation.NewRPCInvocationWithOptions(invocation.WithMethodName("Place"),
+			invocation.WithParameterRawValues([]any{&emptypb.Empty{}, &emptypb.Empty{}}), invocation.WithAttachments(map[string]any{tag.KeyForce: "false"}))
+		inv.SetAttribute(constant.CallTypeKey, constant.CallUnary)
+		if err := r.Invoke(ctx, inv).Error(); err != nil {
+			t.Fatalf("not rerouted: %v", err)
+		}
+	}
+	if b := dead.books(t); b.Sent != 0 || b.Failed != 1 || b.Rerouted != 1 {
+		t.Errorf("books %+v, want nothing sent, one failed and rerouted", b)
+	}
+	if r.nodes[1].calls.Load() != 0 {
+		t.Error("rerouted to another lane")
+	}
+	if !dead.e.Outlier() {
+		t.Fatal("no outlier")
+	}
+	back := make(chan struct{})
+	var once sync.Once
+	stop := endpoint.Shared.Watch(func() {
+		if !dead.e.Outlier() {
+			once.Do(func() { close(back) })
+		}
+	})
+	defer stop()
+	l, err = net.Listen("tcp", address)
+	if err != nil {
+		t.Skipf("the port is taken by another process: %v", err)
+	}
+	defer func() { _ = l.Close() }()
+	select {
+	case <-back:
+	case <-ctx.Done():
+		t.Fatal("no probe let the instance in again")
+	}
+}
+
+// TestProbesEnd: probes of an instance that nobody references any more end, and
+// it is forgotten.
+func TestProbesEnd(t *testing.T) {
+	settings(t, func(c *conf.Config) {
+		c.Outlier.BaseEjectionTime, c.Outlier.MaxEjectionTime = 10*time.Millisecond, 10*time.Millisecond
+	})
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = l.Close()
+	i := endpoint.Shared.Acquire(l.Addr().String(), "00000000000000ff", "order", endpoint.Birth{})
+	eject(i, "test")
+	known := func() bool {
+		ejections.Lock()
+		defer ejections.Unlock()
+		_, ok := ejections.m[i]
+		return ok
+	}
+	if !known() {
+		t.Fatal("an ejection is not counted")
+	}
+	endpoint.Shared.Release(i)
+	for deadline := time.Now().Add(10 * time.Second); known(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("probes go on for an instance that left")
+		}
+	}
+}
+
+// timesOut makes an error of its own for each call, as real ones are.
+func timesOut(context.Context, base.Invocation) result.Result {
+	return &result.RPCResult{Err: timeout()}
+}
