@@ -148,23 +148,27 @@ func trailerOf(inv base.Invocation) *http.Header {
 	return h
 }
 
-// choose routes, picks and counts the call in. The endpoint has begun. A
-// snapshot that is behind the state of its endpoints is built anew once.
+// choose routes, picks and counts the call in: the endpoint has begun. If what the
+// snapshot names first does not take the call, for the snapshot is behind the state
+// of its endpoints or they have been tried, it is built anew and the whole ladder
+// is looked at.
 func (i *Invoker) choose(c *call) (*endpoint.Endpoint, tagrouter.Decision, error) {
-	snap := i.view.cur.Load()
-	for fresh := false; ; fresh = true {
-		d, err := snap.Route(c.wanted, c.force)
-		if err == nil {
-			if e := c.pick(d, i.policy); e != nil {
-				return e, d, nil
-			}
-			err = fmt.Errorf("%w for tag %q: all have been tried or are leaving", endpoint.ErrNoEndpoint, c.wanted)
+	d, err := i.view.cur.Load().Route(c.wanted, c.force)
+	if err == nil {
+		if e := c.pick(d, i.policy); e != nil {
+			return e, d, nil
 		}
-		if fresh {
-			return nil, tagrouter.Decision{}, err
-		}
-		snap = i.view.refresh()
 	}
+	snap := i.view.refresh()
+	for d := range snap.Ladder(c.wanted, c.force) {
+		if e := c.pick(d, i.policy); e != nil {
+			return e, d, nil
+		}
+	}
+	if _, err = snap.Route(c.wanted, c.force); err == nil {
+		err = fmt.Errorf("%w for tag %q: all have been tried or are leaving", endpoint.ErrNoEndpoint, c.wanted)
+	}
+	return nil, tagrouter.Decision{}, err
 }
 
 // pick chooses an endpoint that may start a call and has not been tried, by ours

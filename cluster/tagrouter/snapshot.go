@@ -4,6 +4,7 @@ package tagrouter
 
 import (
 	"fmt"
+	"iter"
 	"strings"
 
 	"github.com/graylane/graylane/cluster/endpoint"
@@ -111,7 +112,7 @@ func Build(list []*endpoint.Endpoint, o Options) *Snapshot {
 			s.byTag[tag], _ = s.climb(tag, false) // a lane of its own, so never an error
 		}
 	}
-	s.none, s.noneE = s.untagged()
+	s.none, s.noneE = s.climb("", false)
 	return s
 }
 
@@ -165,28 +166,48 @@ func (s *Snapshot) Route(wanted string, force bool) (Decision, error) {
 	return s.climb(wanted, force)
 }
 
-// climb walks down the ladder from the wanted tag: first for usable endpoints,
-// then for closing ones, then for outliers.
-func (s *Snapshot) climb(wanted string, force bool) (Decision, error) {
-	why := s.lanes[wanted].why()
-	for _, state := range [...]func(*lane) *endpoint.Pool{
-		func(l *lane) *endpoint.Pool { return l.usable },
-		func(l *lane) *endpoint.Pool { return l.closing },
-		func(l *lane) *endpoint.Pool { return l.outlier },
-	} {
-		for level, more := wanted, true; more; level, more = parent(level, force) {
-			l := s.lanes[level]
-			if l == nil {
-				continue
-			}
-			if p := state(l); p.Len() > 0 {
-				d := Decision{Pool: p, Level: level, Last: l.mixed || p != l.usable, lane: l}
+// Ladder yields every place where a call that wants the tag may go, best first:
+// all usable endpoints down the ladder, then the closing ones, then the outliers.
+// The first is what [Snapshot.Route] returns; the others are for a call that those
+// before have refused.
+func (s *Snapshot) Ladder(wanted string, force bool) iter.Seq[Decision] {
+	return func(yield func(Decision) bool) {
+		why := s.lanes[wanted].why()
+		for _, state := range [...]func(*lane) *endpoint.Pool{
+			func(l *lane) *endpoint.Pool { return l.usable },
+			func(l *lane) *endpoint.Pool { return l.closing },
+			func(l *lane) *endpoint.Pool { return l.outlier },
+		} {
+			for level, more := wanted, true; more; level, more = parent(level, force) {
+				l, reason := s.lanes[level], Reason("")
 				if level != wanted {
-					d.Reason = why
+					reason = why
 				}
-				return d, nil
+				if wanted == "" && l == nil && s.all != nil {
+					l, reason = s.all, Untagged
+				}
+				if l == nil || state(l).Len() == 0 {
+					continue
+				}
+				p := state(l)
+				if !yield(Decision{Pool: p, Level: level, Reason: reason, Last: l.mixed || p != l.usable, lane: l}) {
+					return
+				}
 			}
 		}
+	}
+}
+
+// climb returns the first place of the ladder.
+func (s *Snapshot) climb(wanted string, force bool) (Decision, error) {
+	for d := range s.Ladder(wanted, force) {
+		return d, nil
+	}
+	switch {
+	case wanted == "" && len(s.lanes) == 0:
+		return Decision{}, fmt.Errorf("%w: no instance is registered", endpoint.ErrNoEndpoint)
+	case wanted == "":
+		return Decision{}, fmt.Errorf("%w without tag: only tagged instances are left", endpoint.ErrNoEndpoint)
 	}
 	return Decision{}, fmt.Errorf("%w for tag %q (force: %t): no instance of it, nor a baseline", endpoint.ErrNoEndpoint, wanted, force)
 }
@@ -200,22 +221,4 @@ func parent(level string, force bool) (string, bool) {
 		return level[:i], true
 	}
 	return "", true
-}
-
-func (s *Snapshot) untagged() (Decision, error) {
-	l, reason := s.base, Reason("")
-	if l == nil && s.all != nil {
-		l, reason = s.all, Untagged
-	}
-	if l != nil {
-		for _, p := range []*endpoint.Pool{l.usable, l.closing, l.outlier} {
-			if p.Len() > 0 {
-				return Decision{Pool: p, Reason: reason, Last: l.mixed || p != l.usable, lane: l}, nil
-			}
-		}
-	}
-	if len(s.lanes) == 0 {
-		return Decision{}, fmt.Errorf("%w: no instance is registered", endpoint.ErrNoEndpoint)
-	}
-	return Decision{}, fmt.Errorf("%w without tag: only tagged instances are left", endpoint.ErrNoEndpoint)
 }
