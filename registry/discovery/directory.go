@@ -175,7 +175,6 @@ func (d *Directory) Notify(e *registry.ServiceEvent) {
 	if d.gone {
 		return
 	}
-	d.unhold()
 	if e.Action == remoting.EventTypeDel {
 		d.remove(identify(e.Service))
 	} else {
@@ -216,12 +215,14 @@ func (d *Directory) replace(present []*common.URL) {
 	named := make(map[identity]bool, len(present))
 	for _, u := range present {
 		named[identify(u)] = true
-		d.add(u)
 	}
-	for id := range d.known {
+	for id := range d.known { // first, so that no clock of another machine keeps a newcomer out
 		if !named[id] {
 			d.remove(id)
 		}
+	}
+	for _, u := range present {
+		d.add(u)
 	}
 }
 
@@ -235,6 +236,9 @@ func (d *Directory) hold() bool {
 	if !alive || wait == 0 {
 		return false
 	}
+	for _, p := range d.known {
+		p.doubted = true
+	}
 	if d.held == nil {
 		logger.Warnf("[graylane] %s: the registry's list is empty, %d endpoints are kept for %v", d.ref.Service(), len(d.known), wait)
 		d.held = time.AfterFunc(wait, func() {
@@ -242,7 +246,11 @@ func (d *Directory) hold() bool {
 			defer d.mu.Unlock()
 			if d.held != nil && !d.gone {
 				d.held = nil
-				d.replace(nil)
+				for id, p := range d.known {
+					if p.doubted { // not named by a later event
+						d.remove(id)
+					}
+				}
 				d.publish()
 			}
 		})

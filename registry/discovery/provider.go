@@ -48,6 +48,7 @@ type provider struct {
 	retry    *time.Timer
 	left     time.Time // when the registry ceased to list it, else zero
 	replaced bool      // another incarnation has its address
+	doubted  bool      // the held list does not name it
 }
 
 // identify reads a provider's identity from its URL. Peers without an incarnation
@@ -64,23 +65,24 @@ func identify(u *common.URL) identity {
 // incarnations at one address only the newest lives. d.mu is held.
 func (d *Directory) add(u *common.URL) {
 	id := identify(u)
+	start, window := meta.Birth(func(k string) string { return u.GetParam(k, "") })
+	for other, p := range d.known {
+		if other == id || other.protocol != id.protocol || other.address != id.address || other.service != id.service {
+			continue
+		}
+		if p.left.IsZero() && p.start.After(start) {
+			return // the registry still lists the one that died
+		}
+		d.remove(other)
+		p.replaced = true
+	}
 	if p, ok := d.known[id]; ok {
-		p.left = time.Time{}
+		p.left, p.replaced, p.doubted = time.Time{}, false, false
 		if p.endpoint != nil {
 			p.endpoint.SetRemoved(false)
 		}
 		d.refresh(p, u)
 		return
-	}
-	start, window := meta.Birth(func(k string) string { return u.GetParam(k, "") })
-	for other, p := range d.known {
-		if other.protocol == id.protocol && other.address == id.address && other.service == id.service {
-			if p.start.After(start) {
-				return // the registry still lists the one that died
-			}
-			d.remove(other)
-			p.replaced = true
-		}
 	}
 	p := &provider{id: id, start: start}
 	p.instance = endpoint.Shared.Acquire(u.Location, id.incarnation, u.GetParam(constant.ApplicationKey, ""),
@@ -108,8 +110,10 @@ func (d *Directory) connect(p *provider, u *common.URL, pause time.Duration) {
 	// dubbo-go merges a reference's own tag into the provider; Java does not.
 	merged.SetParam(constant.Tagkey, u.GetParam(constant.Tagkey, ""))
 	key := merged.ServiceKey()
-	graceful_shutdown.DefaultClosingDirectoryRegistry().Register(key, d)
 	d.mu.Lock()
+	if !d.gone { // else nobody would unregister it
+		graceful_shutdown.DefaultClosingDirectoryRegistry().Register(key, d)
+	}
 	p.watchKey = merged.GetCacheInvokerMapKey() // before the watch can speak
 	d.mu.Unlock()
 	invoker := refer(merged)
