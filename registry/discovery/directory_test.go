@@ -1,0 +1,419 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package discovery
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/dubbogo/gost/log/logger"
+
+	"dubbo.apache.org/dubbo-go/v3/common"
+	"dubbo.apache.org/dubbo-go/v3/common/constant"
+	"dubbo.apache.org/dubbo-go/v3/common/extension"
+	"dubbo.apache.org/dubbo-go/v3/protocol/base"
+	_ "dubbo.apache.org/dubbo-go/v3/protocol/protocolwrapper"
+	"dubbo.apache.org/dubbo-go/v3/protocol/result"
+	"dubbo.apache.org/dubbo-go/v3/registry"
+	"dubbo.apache.org/dubbo-go/v3/remoting"
+
+	"github.com/graylane/graylane/cluster/endpoint"
+	"github.com/graylane/graylane/filter/tag"
+)
+
+const service = "com.shop.Order"
+
+// fakeProtocol makes an invoker an address; wire is what the tests see of them.
+type fakeProtocol struct{ base.BaseProtocol }
+
+type fakeInvoker struct{ *base.BaseInvoker }
+
+func (f *fakeInvoker) Invoke(context.Context, base.Invocation) result.Result {
+	return &result.RPCResult{}
+}
+
+var wire struct {
+	sync.Mutex
+	made map[string]*fakeInvoker // by incarnation, the last
+	bad  map[string]int          // by incarnation: so many Refers give nil
+	n    map[string]int          // Refers
+}
+
+func (*fakeProtocol) Refer(u *common.URL) base.Invoker {
+	wire.Lock()
+	defer wire.Unlock()
+	id := u.GetParam(tag.MetaIncarnation, "")
+	wire.n[id]++
+	if wire.bad[id] > 0 {
+		wire.bad[id]--
+		return nil
+	}
+	wire.made[id] = &fakeInvoker{base.NewBaseInvoker(u)}
+	return wire.made[id]
+}
+
+func init() {
+	logger.SetLoggerLevel("error")
+	extension.SetProtocol("fakep", func() base.Protocol { return &fakeProtocol{base.NewBaseProtocol()} })
+}
+
+func alive(incarnation string) bool {
+	wire.Lock()
+	defer wire.Unlock()
+	i := wire.made[incarnation]
+	return i != nil && !i.IsDestroyed()
+}
+
+// bubble runs f with a directory on a virtual clock. Nothing may be left behind.
+func bubble(t *testing.T, f func(*testing.T, *Directory)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		wire.made, wire.bad, wire.n = map[string]*fakeInvoker{}, map[string]int{}, map[string]int{}
+		d := newDirectory(registryURL())
+		f(t, d)
+		d.Destroy()
+		time.Sleep(time.Minute) // timers of what was known
+		synctest.Wait()
+		for id, i := range wire.made {
+			if !i.IsDestroyed() {
+				t.Errorf("%s lives after Destroy", id)
+			}
+		}
+	})
+}
+
+func registryURL() *common.URL {
+	ref := common.NewURLWithOptions(common.WithProtocol("fakep"), common.WithPath(service), common.WithInterface(service),
+		common.WithParamsValue(constant.ApplicationKey, "gateway"), common.WithParamsValue(tag.KeyTag, "blue"))
+	u := common.NewURLWithOptions(common.WithProtocol("fakereg"), common.WithIp("registry"), common.WithPort("1"),
+		common.WithParamsValue(constant.RegistryKey, "fakereg"))
+	u.SubURL = ref
+	return u
+}
+
+// provider makes a provider's URL; born is its StartTime in seconds, more are
+// parameters in pairs.
+func providerURL(port int, incarnation string, born int, more ...string) *common.URL {
+	text := fmt.Sprintf("fakep://127.0.0.1:%d/%s?interface=%s&application=order&methods=Get&%s=%d&%s=60000&%s=%s",
+		port, service, service, tag.MetaStartTime, born*1000, tag.MetaWarmupTime, tag.MetaIncarnation, incarnation)
+	for n := 0; n < len(more); n += 2 {
+		text += "&" + more[n] + "=" + more[n+1]
+	}
+	u, err := common.NewURL(text)
+	if err != nil {
+		panic(err)
+	}
+	return u
+}
+
+func (d *Directory) say(action remoting.EventType, u *common.URL) {
+	d.Notify(&registry.ServiceEvent{Action: action, Service: u})
+	synctest.Wait()
+}
+
+func (d *Directory) all(urls ...*common.URL) {
+	var events []*registry.ServiceEvent
+	for _, u := range urls {
+		events = append(events, &registry.ServiceEvent{Action: remoting.EventTypeUpdate, Service: u})
+	}
+	told := false
+	d.NotifyAll(events, func() { told = true })
+	if !told {
+		panic("NotifyAll did not call back")
+	}
+	synctest.Wait()
+}
+
+// want compares the usable endpoints: incarnations, sorted.
+func want(t *testing.T, d *Directory, step string, incarnations ...string) {
+	t.Helper()
+	var got []string
+	for _, e := range d.Endpoints() {
+		if e.Usable() {
+			got = append(got, e.Incarnation)
+		}
+	}
+	slices.Sort(got)
+	if !slices.Equal(got, incarnations) {
+		t.Errorf("%s: usable %v, want %v", step, got, incarnations)
+	}
+	if d.IsAvailable() != (len(got) > 0) {
+		t.Errorf("%s: IsAvailable = %t", step, d.IsAvailable())
+	}
+}
+
+func TestEvents(t *testing.T) {
+	bubble(t, func(t *testing.T, d *Directory) {
+		d.all(providerURL(1, "a", 100), providerURL(2, "b", 100))
+		want(t, d, "first list", "a", "b")
+		d.say(remoting.EventTypeAdd, providerURL(3, "c", 100))
+		want(t, d, "add", "a", "b", "c")
+		d.say(remoting.EventTypeDel, providerURL(1, "a", 100))
+		want(t, d, "del", "b", "c")
+		d.all(providerURL(2, "b", 100))
+		want(t, d, "list", "b")
+		d.say(remoting.EventTypeAdd, providerURL(1, "a", 100))
+		want(t, d, "back while it lingers", "a", "b")
+		d.say(remoting.EventTypeDel, providerURL(9, "x", 100))
+		d.Notify(nil)
+		for _, foreign := range []string{
+			"override://0.0.0.0/com.shop.Order?category=configurators", "consumer://127.0.0.1/com.shop.Order",
+			"empty://127.0.0.1/com.shop.Order", "fakep://127.0.0.1:7/com.shop.Order?category=routers", "other://127.0.0.1:7/com.shop.Order",
+		} {
+			u, err := common.NewURL(foreign)
+			if err != nil {
+				t.Fatal(err)
+			}
+			d.say(remoting.EventTypeAdd, u)
+		}
+		want(t, d, "what is no provider of ours", "a", "b")
+		if n := wire.n["b"]; n != 1 {
+			t.Errorf("b was connected to %d times, want once", n)
+		}
+	})
+}
+
+// TestWhatAnEndpointIs: tag, weight, caller header of each, and its tag and
+// weight change without a new connection; the reference's tag is not merged in.
+func TestWhatAnEndpointIs(t *testing.T) {
+	bubble(t, func(t *testing.T, d *Directory) {
+		id := "0123456789abcdef"
+		d.all(providerURL(1, id, 100, tag.KeyTag, "gray", constant.WeightKey, "250"))
+		e := d.Endpoints()[0]
+		caller, _ := e.Caller.(string)
+		if e.Tag != "gray" || e.Weight != 250 || !strings.HasPrefix(caller, "gateway-") || !strings.HasSuffix(caller, ";"+id) || e.App != "order" {
+			t.Errorf("endpoint %+v", e)
+		}
+		if !e.Begin(false) {
+			t.Fatal("does not begin")
+		}
+		d.all(providerURL(1, id, 100))
+		again := d.Endpoints()[0]
+		if again.Tag != "" || again.Weight != 100 || again.Instance != e.Instance || wire.n[id] != 1 {
+			t.Errorf("after a change of tag and weight: %+v, %d connections", again, wire.n[id])
+		}
+		// A call that began under the old tag keeps the invoker.
+		d.Destroy()
+		synctest.Wait()
+		if !alive(id) {
+			t.Error("destroyed under a call that began before the change")
+		}
+		e.End(endpoint.Answered)
+		synctest.Wait()
+		if alive(id) {
+			t.Error("not destroyed after its last call")
+		}
+	})
+}
+
+// TestRestart: another incarnation at the same address is used at once, and the
+// old one is gone, whether its Del comes first, late or never, and in whatever
+// order one list names both.
+func TestRestart(t *testing.T) {
+	old, next := providerURL(1, "old", 100), providerURL(1, "new", 200)
+	for _, tc := range []struct {
+		name string
+		f    func(d *Directory)
+	}{
+		{"Del first", func(d *Directory) { d.say(remoting.EventTypeDel, old); d.say(remoting.EventTypeAdd, next) }},
+		{"Del late", func(d *Directory) { d.say(remoting.EventTypeAdd, next); d.say(remoting.EventTypeDel, old) }},
+		{"Del never", func(d *Directory) { d.say(remoting.EventTypeAdd, next) }},
+		{"list of the new", func(d *Directory) { d.all(next) }},
+		{"list of both, old first", func(d *Directory) { d.all(old, next) }},
+		{"list of both, new first", func(d *Directory) { d.all(next, old) }},
+		{"an old list late", func(d *Directory) { d.say(remoting.EventTypeAdd, next); d.say(remoting.EventTypeUpdate, old) }},
+	} {
+		bubble(t, func(t *testing.T, d *Directory) {
+			d.all(old)
+			e := d.Endpoints()[0]
+			e.Begin(false)
+			tc.f(d)
+			want(t, d, tc.name, "new")
+			time.Sleep(10 * time.Second)
+			if !alive("old") {
+				t.Errorf("%s: destroyed under a call", tc.name)
+			}
+			e.End(endpoint.Answered)
+			time.Sleep(lingerTime + 2*sweepEvery)
+			synctest.Wait()
+			if alive("old") {
+				t.Errorf("%s: the old one's connection stays", tc.name)
+			}
+			want(t, d, tc.name+", later", "new")
+		})
+	}
+	// A pod's address used again on a machine whose clock is behind: the list
+	// names the newcomer only.
+	bubble(t, func(t *testing.T, d *Directory) {
+		d.all(providerURL(1, "old", 200))
+		d.all(providerURL(1, "new", 100))
+		want(t, d, "clock behind", "new")
+	})
+}
+
+// TestEmptyProtection: an empty list is held for 30 s, to the nanosecond, then
+// believed; what was heard in between stays.
+func TestEmptyProtection(t *testing.T) {
+	a, b := providerURL(1, "a", 100), providerURL(2, "b", 100)
+	for _, tc := range []struct {
+		name    string
+		f       func(d *Directory)
+		until   []string // usable one nanosecond before 30 s
+		believe []string // and at 30 s
+	}{
+		{"nothing more", func(*Directory) {}, []string{"a", "b"}, nil},
+		{"empty again", func(d *Directory) { d.all() }, []string{"a", "b"}, nil},
+		{"a full list", func(d *Directory) { d.all(a, b) }, []string{"a", "b"}, []string{"a", "b"}},
+		{"a list of one", func(d *Directory) { d.all(b) }, []string{"b"}, []string{"b"}},
+		{"one comes back", func(d *Directory) { d.say(remoting.EventTypeAdd, a) }, []string{"a", "b"}, []string{"a"}},
+		{"a newcomer", func(d *Directory) { d.say(remoting.EventTypeAdd, providerURL(3, "c", 1)) }, []string{"a", "b", "c"}, []string{"c"}},
+		{"a Del is believed", func(d *Directory) { d.say(remoting.EventTypeDel, a) }, []string{"b"}, nil},
+	} {
+		bubble(t, func(t *testing.T, d *Directory) {
+			d.all(a, b)
+			d.all()
+			tc.f(d)
+			time.Sleep(30*time.Second - 1)
+			synctest.Wait()
+			want(t, d, tc.name+", held", tc.until...)
+			time.Sleep(1)
+			synctest.Wait()
+			want(t, d, tc.name+", believed", tc.believe...)
+		})
+	}
+	bubble(t, func(t *testing.T, d *Directory) { // all said that they leave: nothing to hold
+		d.all(a)
+		d.Endpoints()[0].MarkClosing()
+		d.all()
+		time.Sleep(lingerTime + 2*sweepEvery)
+		synctest.Wait()
+		if n := len(d.Endpoints()); n != 0 {
+			t.Errorf("%d closing endpoints were held", n)
+		}
+	})
+}
+
+// TestLeaver: one that the registry no longer lists serves what has nothing else,
+// and its invoker goes only with its last call.
+func TestLeaver(t *testing.T) {
+	bubble(t, func(t *testing.T, d *Directory) {
+		d.all(providerURL(1, "a", 100), providerURL(2, "b", 100))
+		d.say(remoting.EventTypeDel, providerURL(1, "a", 100))
+		var a *endpoint.Endpoint
+		for _, e := range d.Endpoints() {
+			if e.Incarnation == "a" {
+				a = e
+			}
+		}
+		if a == nil || a.Begin(false) || !a.Begin(true) {
+			t.Fatalf("%v: must serve only what has nothing else", a)
+		}
+		time.Sleep(lingerTime + 2*sweepEvery)
+		synctest.Wait()
+		if !alive("a") || len(d.Endpoints()) != 1 {
+			t.Errorf("after %v: alive %t, %d endpoints listed; want it alive for its call and not listed", lingerTime, alive("a"), len(d.Endpoints()))
+		}
+		a.End(endpoint.Answered)
+		synctest.Wait()
+		if alive("a") {
+			t.Error("not destroyed after its last call")
+		}
+	})
+}
+
+// TestRemoveClosingInstance: dubbo-go's Watch names an instance by its own key.
+func TestRemoveClosingInstance(t *testing.T) {
+	bubble(t, func(t *testing.T, d *Directory) {
+		d.all(providerURL(1, "a", 100), providerURL(2, "b", 100))
+		key := wire.made["a"].GetURL().GetCacheInvokerMapKey()
+		if !d.RemoveClosingInstance(key) {
+			t.Errorf("%q is not known", key)
+		}
+		want(t, d, "NOT_SERVING of a", "b")
+		if d.RemoveClosingInstance("tri://127.0.0.1:99/?interface=x") {
+			t.Error("an unknown key is known")
+		}
+		d.say(remoting.EventTypeAdd, providerURL(1, "a2", 200))
+		want(t, d, "restarted on its address", "a2", "b")
+	})
+}
+
+// TestRedial: a Refer that returns nil is tried again after 1, 2, 4 seconds, and
+// not when the provider has left.
+func TestRedial(t *testing.T) {
+	bubble(t, func(t *testing.T, d *Directory) {
+		wire.bad["a"], wire.bad["b"] = 3, 1000
+		d.all(providerURL(1, "a", 100), providerURL(2, "b", 100))
+		want(t, d, "at once")
+		time.Sleep(7*time.Second - 1)
+		synctest.Wait()
+		want(t, d, "after two of its pauses")
+		time.Sleep(1)
+		synctest.Wait()
+		want(t, d, "after 1 + 2 + 4 s", "a")
+		d.say(remoting.EventTypeDel, providerURL(2, "b", 100))
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		before := wire.n["b"]
+		time.Sleep(time.Hour)
+		if wire.n["b"] != before {
+			t.Error("a provider that left is still being dialled")
+		}
+	})
+}
+
+// TestAppeared: only what comes after the first list was seen to appear, and so
+// is as old as it is known.
+func TestAppeared(t *testing.T) {
+	bubble(t, func(t *testing.T, d *Directory) {
+		now := int(time.Now().Unix())
+		d.all(providerURL(1, "a", now-30))
+		d.say(remoting.EventTypeAdd, providerURL(2, "b", now-30)) // 30 s by a clock that is behind
+		for _, e := range d.Endpoints() {
+			age := e.Age()
+			if e.Incarnation == "a" && age != 30*time.Second || e.Incarnation == "b" && age != 0 {
+				t.Errorf("%s: age %v", e.Incarnation, age)
+			}
+		}
+	})
+}
+
+// TestWatch: those who follow the list are told of each change.
+func TestWatch(t *testing.T) {
+	bubble(t, func(t *testing.T, d *Directory) {
+		told, other := 0, 0
+		cancel := d.Watch(func() { told++ })
+		d.Watch(func() { other++ })()
+		d.all(providerURL(1, "a", 100))
+		if told == 0 || other != 0 {
+			t.Errorf("told %d and %d times", told, other)
+		}
+		cancel()
+		before := told
+		d.all(providerURL(1, "a", 100), providerURL(2, "b", 100))
+		if told != before {
+			t.Error("told after cancel")
+		}
+	})
+}
+
+// TestDestroyed: events after the end change nothing.
+func TestDestroyed(t *testing.T) {
+	bubble(t, func(t *testing.T, d *Directory) {
+		d.all(providerURL(1, "a", 100))
+		d.Destroy()
+		d.Destroy()
+		d.say(remoting.EventTypeAdd, providerURL(2, "b", 100))
+		d.all(providerURL(3, "c", 100))
+		want(t, d, "after Destroy")
+		if wire.n["b"]+wire.n["c"] != 0 {
+			t.Error("connected after Destroy")
+		}
+	})
+}
