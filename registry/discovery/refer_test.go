@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package discovery
+
+import (
+	"context"
+	"strconv"
+	"sync"
+	"testing"
+
+	"dubbo.apache.org/dubbo-go/v3/common"
+	"dubbo.apache.org/dubbo-go/v3/common/constant"
+	"dubbo.apache.org/dubbo-go/v3/common/extension"
+	"dubbo.apache.org/dubbo-go/v3/metadata/info"
+	"dubbo.apache.org/dubbo-go/v3/protocol/base"
+	"dubbo.apache.org/dubbo-go/v3/protocol/invocation"
+	"dubbo.apache.org/dubbo-go/v3/registry"
+	"dubbo.apache.org/dubbo-go/v3/remoting"
+
+	"github.com/graylane/graylane/cluster/lossless"
+	"github.com/graylane/graylane/filter/tag"
+	"github.com/graylane/graylane/internal/conf"
+)
+
+// fakeRegistry hands the same list to every subscriber.
+type fakeRegistry struct {
+	url  *common.URL
+	mu   sync.Mutex
+	subs []registry.NotifyListener
+}
+
+var registries struct {
+	sync.Mutex
+	made []*fakeRegistry
+	list []*common.URL
+}
+
+func (r *fakeRegistry) GetURL() *common.URL                                    { return r.url }
+func (r *fakeRegistry) IsAvailable() bool                                      { return true }
+func (r *fakeRegistry) Destroy()                                               {}
+func (r *fakeRegistry) Register(*common.URL) error                             { return nil }
+func (r *fakeRegistry) UnRegister(*common.URL) error                           { return nil }
+func (r *fakeRegistry) UnSubscribe(*common.URL, registry.NotifyListener) error { return nil }
+
+func (r *fakeRegistry) LoadSubscribeInstances(*common.URL, registry.NotifyListener) error {
+	return nil
+}
+
+func (r *fakeRegistry) Subscribe(_ *common.URL, l registry.NotifyListener) error {
+	r.mu.Lock()
+	r.subs = append(r.subs, l)
+	r.mu.Unlock()
+	registries.Lock()
+	var events []*registry.ServiceEvent
+	for _, u := range registries.list {
+		events = append(events, &registry.ServiceEvent{Action: remoting.EventTypeUpdate, Service: u.Clone()})
+	}
+	registries.Unlock()
+	l.NotifyAll(events, func() {})
+	return nil
+}
+
+func init() {
+	extension.SetRegistry("fakereg", func(u *common.URL) (registry.Registry, error) {
+		r := &fakeRegistry{url: u}
+		registries.Lock()
+		defer registries.Unlock()
+		registries.made = append(registries.made, r)
+		return r, nil
+	})
+}
+
+// TestRefer: the first call finds the first list; two references to one service
+// have a registry object each and the same instances.
+func TestRefer(t *testing.T) {
+	wire.made, wire.bad, wire.n = map[string]*fakeInvoker{}, map[string]int{}, map[string]int{}
+	registries.list = []*common.URL{providerURL(1, "a", 100), providerURL(2, "b", 100, tag.KeyTag, "gray")}
+	before := len(registries.made)
+	var refs []base.Invoker
+	for range 2 {
+		u := registryURL()
+		u.Location = "fake" // not an address: nothing to reach
+		u.SubURL.SetParam(tag.KeyTag, "")
+		u.SubURL.SetParam(constant.ClusterKey, lossless.Name)
+		ref := Refer(u)
+		if ref == nil {
+			t.Fatal("no invoker")
+		}
+		refs = append(refs, ref)
+	}
+	for n, ref := range refs {
+		for range 20 {
+			if err := ref.Invoke(context.Background(), invocation.NewRPCInvocation("Get", nil, nil)).Error(); err != nil {
+				t.Errorf("reference %d: %v", n, err)
+			}
+		}
+		if !ref.IsAvailable() {
+			t.Errorf("reference %d is not available", n)
+		}
+	}
+	if got := len(registries.made) - before; got != 2 {
+		t.Errorf("%d registry objects for two references to one service, want 2", got)
+	}
+	if got := len(Registries()); got < 2 {
+		t.Errorf("Registries() has %d", got)
+	}
+	for _, ref := range refs {
+		ref.Destroy()
+	}
+}
+
+// TestUnreachable: a registry that is down ends the start with one line that
+// names it; a registry that nobody imported is an error, no panic.
+func TestUnreachable(t *testing.T) {
+	old, oldExit := *conf.Current(), exit
+	t.Cleanup(func() { conf.Set(old); exit = oldExit })
+	c := conf.Default()
+	c.Register.Timeout = 100_000_000
+	conf.Set(c)
+	for _, protocol := range []string{"fakereg", "nobody-imported-it"} {
+		line := ""
+		exit = func(l string) {
+			if line == "" {
+				line = l
+			}
+			panic(exited{})
+		}
+		u := registryURL()
+		u.Protocol, u.Location = protocol, "127.0.0.1:1"
+		if protocol != "fakereg" {
+			u.Location = "fake"
+		}
+		u.SetParam(constant.RegistryKey, protocol)
+		u.SubURL.SetParam(constant.ClusterKey, lossless.Name)
+		func() {
+			defer func() {
+				if r := recover(); r != nil {
+					if _, ok := r.(exited); !ok {
+						t.Errorf("%s: panic %v", protocol, r)
+					}
+				}
+			}()
+			Refer(u)
+		}()
+		if want := "graylane: registry " + protocol + "://" + u.Location; len(line) < len(want) || line[:len(want)] != want {
+			t.Errorf("%s: line %q, want it to begin with %q", protocol, line, want)
+		}
+	}
+}
+
+type exited struct{}
+
+// plain is an instance as dubbo-go's registries make them.
+func plain(more func(*registry.DefaultServiceInstance)) *registry.DefaultServiceInstance {
+	i := &registry.DefaultServiceInstance{
+		ID: "1", ServiceName: "order", Host: "127.0.0.1", Port: 20001, Enable: true, Healthy: true,
+		Metadata: map[string]string{constant.ServiceInstanceEndpoints: `[{"port":20001,"protocol":"tri"}]`},
+	}
+	more(i)
+	return i
+}
+
+// TestToURLs: what the instance says of itself is in the URL of each service.
+func TestToURLs(t *testing.T) {
+	s := info.NewServiceInfo(service, "", "", constant.TriProtocol, service, map[string]string{"methods": "Get", constant.WeightKey: "0"})
+	for _, tc := range []struct {
+		name string
+		more func(*registry.DefaultServiceInstance)
+		key  string
+		want string
+	}{
+		{"tag of the instance", func(i *registry.DefaultServiceInstance) { i.Tag = "gray" }, constant.Tagkey, "gray"},
+		{"tag lost on a push", func(i *registry.DefaultServiceInstance) { i.Metadata[constant.Tagkey] = "gray" }, constant.Tagkey, "gray"},
+		{"no tag", func(*registry.DefaultServiceInstance) {}, constant.Tagkey, ""},
+		{"start time", func(i *registry.DefaultServiceInstance) { i.Metadata[tag.MetaStartTime] = "1790000000123" }, tag.MetaStartTime, "1790000000123"},
+		{"warm-up time", func(i *registry.DefaultServiceInstance) { i.Metadata[tag.MetaWarmupTime] = "120000" }, tag.MetaWarmupTime, "120000"},
+		{"incarnation", func(i *registry.DefaultServiceInstance) { i.Metadata[tag.MetaIncarnation] = "0123456789abcdef" }, tag.MetaIncarnation, "0123456789abcdef"},
+		{"timestamp", func(i *registry.DefaultServiceInstance) { i.Metadata[constant.TimestampKey] = "1790000000" }, constant.TimestampKey, "1790000000"},
+		{"weight", func(i *registry.DefaultServiceInstance) { i.Metadata[constant.WeightKey] = "250" }, constant.WeightKey, "250"},
+		{"no weight", func(*registry.DefaultServiceInstance) {}, constant.WeightKey, strconv.Itoa(constant.DefaultWeight)},
+		{"weight 0", func(i *registry.DefaultServiceInstance) { i.Metadata[constant.WeightKey] = "0" }, constant.WeightKey, strconv.Itoa(constant.DefaultWeight)},
+		{"application", func(*registry.DefaultServiceInstance) {}, constant.ApplicationKey, "order"},
+	} {
+		urls := wrap([]registry.ServiceInstance{plain(tc.more)})[0].ToURLs(s)
+		if len(urls) != 1 {
+			t.Fatalf("%s: %d URLs, want 1", tc.name, len(urls))
+		}
+		if got := urls[0].GetParam(tc.key, ""); got != tc.want {
+			t.Errorf("%s: %s = %q, want %q", tc.name, tc.key, got, tc.want)
+		}
+		if urls[0].Location != "127.0.0.1:20001" || urls[0].Protocol != constant.TriProtocol || urls[0].Service() != service {
+			t.Errorf("%s: %s", tc.name, urls[0])
+		}
+	}
+	// Two starts at one address have two keys in dubbo-go's caches.
+	key := func(timestamp string) string {
+		i := plain(func(i *registry.DefaultServiceInstance) { i.Metadata[constant.TimestampKey] = timestamp })
+		return wrap([]registry.ServiceInstance{i})[0].ToURLs(s)[0].GetCacheInvokerMapKey()
+	}
+	if key("1790000000") == key("1790000001") {
+		t.Error("two starts of one address share a key")
+	}
+}
+
+// TestWrap: disabled instances are left out, and nil ones.
+func TestWrap(t *testing.T) {
+	list := []registry.ServiceInstance{
+		plain(func(*registry.DefaultServiceInstance) {}), nil,
+		plain(func(i *registry.DefaultServiceInstance) { i.Enable = false }),
+	}
+	if got := wrap(list); len(got) != 1 || !got[0].IsEnable() {
+		t.Errorf("%d instances, want the enabled one", len(got))
+	}
+}
