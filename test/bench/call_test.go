@@ -20,6 +20,8 @@ var sizes = []int{1, 10, 100, 1000, 10000}
 
 // BenchmarkCall is one call with a tag, from the client's CallUnary to the
 // endpoint's Invoke and back. It runs in the children that TestMain starts.
+// cpu-ns/op is the processor time of all threads, which a machine that is busy
+// with other things does not stretch as it does ns/op.
 func BenchmarkCall(b *testing.B) {
 	for _, n := range sizes {
 		b.Run(fmt.Sprintf("variant=%s/n=%d", os.Getenv(envVariant), n), func(b *testing.B) {
@@ -29,10 +31,14 @@ func BenchmarkCall(b *testing.B) {
 			runtime.GC() // what the dial left is not the calls'
 			var req, resp string
 			b.ReportAllocs()
+			before := cpuTime()
 			for b.Loop() {
 				if err := conn.CallUnary(ctx, []any{&req}, &resp, "get"); err != nil {
 					b.Fatal(err)
 				}
+			}
+			if used := cpuTime() - before; used > 0 {
+				b.ReportMetric(float64(used.Nanoseconds())/float64(b.N), "cpu-ns/op")
 			}
 		})
 	}
