@@ -177,11 +177,11 @@ func TestForeignChoice(t *testing.T) {
 	}
 }
 
-// TestShares: 20,000 picks, the tolerance is
-// 4.5 sigma of each expected share. Expected from the
+// TestShares: 8,000 picks, the tolerance is
+// 5 sigma of each expected share. Expected from the
 // formula, by hand for each row. Seed 7 where the source can be seeded.
 func TestShares(t *testing.T) {
-	const picks = 20_000
+	const picks = 8_000
 	const h = time.Hour // of window; the ages below do not move within the test
 	for _, tc := range []struct {
 		name  string
@@ -220,7 +220,7 @@ func TestShares(t *testing.T) {
 			}
 			for n, i := range invokers {
 				p := tc.want[n] / sum
-				tolerance := 4.5 * math.Sqrt(p*(1-p)/picks)
+				tolerance := 5 * math.Sqrt(p*(1-p)/picks)
 				if share := float64(got[i]) / picks; math.Abs(share-p) > tolerance {
 					t.Errorf("%s, %s: share of %d = %.4f, want %.4f ± %.4f", b.name, tc.name, n, share, p, tolerance)
 				}
@@ -231,13 +231,13 @@ func TestShares(t *testing.T) {
 
 // TestNamedPoliciesRamp: a new endpoint of three gets, from each of dubbo-go's
 // policies that spread evenly, less than a warm one; with random exactly
-// f/(2+f): 4.8 % at f = 0.1 (20,000 picks, 4.5 sigma = 0.7 points).
+// f/(2+f): 4.8 % at f = 0.1 (5,000 picks, 5 sigma = 1.5 points).
 func TestNamedPoliciesRamp(t *testing.T) {
-	const picks = 20_000
+	const picks = 5_000
 	pool, invokers := build([]spec{{100, 0, 0}, {100, 0, 0}, {100, 0, time.Hour}})
 	for _, name := range policies {
-		if name == constant.LoadBalanceKeyConsistentHashing {
-			continue // one key, one endpoint
+		if name == constant.LoadBalanceKeyConsistentHashing || name == constant.LoadBalanceKeyP2C {
+			continue // one key, one endpoint; or by measured load, which there is none of here
 		}
 		got := map[base.Invoker]int{}
 		for range picks {
@@ -247,18 +247,18 @@ func TestNamedPoliciesRamp(t *testing.T) {
 		if share > 0.15 {
 			t.Errorf("%s: the new endpoint got %.3f, a warm one %.3f", name, share, float64(got[invokers[0]])/picks)
 		}
-		if name == constant.LoadBalanceKeyRandom && math.Abs(share-0.1/2.1) > 0.007 {
-			t.Errorf("random: share %.4f, want %.4f ± 0.007", share, 0.1/2.1)
+		if name == constant.LoadBalanceKeyRandom && math.Abs(share-0.1/2.1) > 0.015 {
+			t.Errorf("random: share %.4f, want %.4f ± 0.015", share, 0.1/2.1)
 		}
 	}
 }
 
 // TestSelectOnATimeLine: the balancer of foreign clusters reads the same ages,
 // one nanosecond before and at each edge. The probability is computed from its
-// random source: over 10,000 picks, 4.5 sigma.
+// random source: over 4,000 picks, 5 sigma.
 func TestSelectOnATimeLine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const picks, window = 10_000, 100 * time.Second
+		const picks, window = 4_000, 100 * time.Second
 		_, invokers := build([]spec{{100, 0, 0}, {100, 0, 0}, {100, 0, window}})
 		b := New()
 		b.Select(invokers, get()) // the ages start here
@@ -275,7 +275,7 @@ func TestSelectOnATimeLine(t *testing.T) {
 				}
 			}
 			p := tc.f / (2 + tc.f)
-			if share := float64(got) / picks; math.Abs(share-p) > 4.5*math.Sqrt(p*(1-p)/picks) {
+			if share := float64(got) / picks; math.Abs(share-p) > 5*math.Sqrt(p*(1-p)/picks) {
 				t.Errorf("at %v: share %.4f, want %.4f", tc.at, share, p)
 			}
 		}
