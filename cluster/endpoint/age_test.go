@@ -167,7 +167,7 @@ func TestNextWarm(t *testing.T) {
 		if p.NextWarm() != 10*time.Second || NewPool(list, ramp).NextWarm() != 1 {
 			t.Error("one nanosecond before the edge the next is not one nanosecond away")
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		// Two warm of three: (300/1.5 - 200)/100 = 0; the third is at a third.
 		p = NewPool(list, ramp)
 		if got := p.NextWarm(); got != 20*time.Second {

@@ -89,7 +89,7 @@ func forget(i *endpoint.Instance) {
 }
 
 // striking makes one decision at a time, so that two do not each spare the other.
-var striking sync.Mutex
+var striking sync.Mutex //nolint:gochecknoglobals // outliers are those of the process
 
 // strike counts a failure that is no proof, and ejects after strikesOut in a row
 // if the level has others and max-ejection-percent of it are not out already:

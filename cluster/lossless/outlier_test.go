@@ -9,14 +9,13 @@ import (
 	"testing"
 	"time"
 
-	"google.golang.org/protobuf/types/known/emptypb"
-
 	"dubbo.apache.org/dubbo-go/v3/common"
 	"dubbo.apache.org/dubbo-go/v3/common/constant"
 	"dubbo.apache.org/dubbo-go/v3/protocol/base"
 	"dubbo.apache.org/dubbo-go/v3/protocol/invocation"
 	"dubbo.apache.org/dubbo-go/v3/protocol/result"
 	"dubbo.apache.org/dubbo-go/v3/protocol/triple"
+	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/graylane/graylane/cluster/endpoint"
 	"github.com/graylane/graylane/filter/tag"
@@ -97,9 +96,10 @@ func TestEjectionTime(t *testing.T) {
 	settings(t, func(c *conf.Config) {
 		c.Outlier.BaseEjectionTime, c.Outlier.MaxEjectionTime = time.Second, 30*time.Second
 	})
-	for n, want := range []time.Duration{1, 2, 4, 8, 16, 30, 30} {
-		if got := ejectionTime(n); got != want*time.Second {
-			t.Errorf("ejection %d: %v, want %v", n, got, want*time.Second)
+	for n, seconds := range []int{1, 2, 4, 8, 16, 30, 30} {
+		want := time.Duration(seconds) * time.Second
+		if got := ejectionTime(n); got != want {
+			t.Errorf("ejection %d: %v, want %v", n, got, want)
 		}
 	}
 	if got := ejectionTime(1 << 30); got != 30*time.Second {

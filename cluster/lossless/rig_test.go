@@ -11,9 +11,6 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/dubbogo/gost/log/logger"
-	"go.uber.org/goleak"
-
 	"dubbo.apache.org/dubbo-go/v3/common"
 	"dubbo.apache.org/dubbo-go/v3/common/constant"
 	"dubbo.apache.org/dubbo-go/v3/protocol/base"
@@ -21,6 +18,8 @@ import (
 	"dubbo.apache.org/dubbo-go/v3/protocol/invocation"
 	"dubbo.apache.org/dubbo-go/v3/protocol/result"
 	"dubbo.apache.org/dubbo-go/v3/protocol/triple/triple_protocol"
+	"github.com/dubbogo/gost/log/logger"
+	"go.uber.org/goleak"
 
 	"github.com/graylane/graylane/cluster/endpoint"
 	"github.com/graylane/graylane/filter/tag"
@@ -230,8 +229,10 @@ func (n *node) books(t *testing.T) endpoint.Entry {
 
 func (n *node) checkBooks(t *testing.T, sent, answered, refused, failed, unknown, rerouted int64) {
 	t.Helper()
-	want := endpoint.Entry{Service: "order", Address: n.e.Address, Incarnation: n.e.Incarnation,
-		Sent: sent, Answered: answered, Refused: refused, Failed: failed, Unknown: unknown, Rerouted: rerouted}
+	want := endpoint.Entry{
+		Service: "order", Address: n.e.Address, Incarnation: n.e.Incarnation,
+		Sent: sent, Answered: answered, Refused: refused, Failed: failed, Unknown: unknown, Rerouted: rerouted,
+	}
 	if got := n.books(t); got != want {
 		t.Errorf("books of %s: %+v, want %+v", n.e.Address, got, want)
 	}

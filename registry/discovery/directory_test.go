@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+//nolint:thelper // the functions run in a bubble are the tests themselves
 package discovery
 
 import (
@@ -12,8 +13,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/dubbogo/gost/log/logger"
-
 	"dubbo.apache.org/dubbo-go/v3/common"
 	"dubbo.apache.org/dubbo-go/v3/common/constant"
 	"dubbo.apache.org/dubbo-go/v3/common/extension"
@@ -22,6 +21,7 @@ import (
 	"dubbo.apache.org/dubbo-go/v3/protocol/result"
 	"dubbo.apache.org/dubbo-go/v3/registry"
 	"dubbo.apache.org/dubbo-go/v3/remoting"
+	"github.com/dubbogo/gost/log/logger"
 
 	"github.com/graylane/graylane/cluster/endpoint"
 	"github.com/graylane/graylane/filter/tag"
@@ -282,7 +282,7 @@ func TestEmptyProtection(t *testing.T) {
 			time.Sleep(30*time.Second - 1)
 			synctest.Wait()
 			want(t, d, tc.name+", held", tc.until...)
-			time.Sleep(1)
+			time.Sleep(time.Nanosecond)
 			synctest.Wait()
 			want(t, d, tc.name+", believed", tc.believe...)
 		})
@@ -354,7 +354,7 @@ func TestRedial(t *testing.T) {
 		time.Sleep(7*time.Second - 1)
 		synctest.Wait()
 		want(t, d, "after two of its pauses")
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		synctest.Wait()
 		want(t, d, "after 1 + 2 + 4 s", "a")
 		d.say(remoting.EventTypeDel, providerURL(2, "b", 100))
