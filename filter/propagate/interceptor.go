@@ -124,7 +124,9 @@ func writeTag(inv base.Invocation, attachments map[string]any, want tag.Tag) {
 	} else {
 		var boxed any
 		for _, key := range [...]string{tag.KeyTag, tag.KeyShadow} {
-			if s, ok := attachments[key].(string); ok && s == want.String() {
+			v := attachments[key]
+			if s, ok := v.(string); ok && s == want.String() {
+				boxed = v
 				continue
 			}
 			if boxed == nil {
