@@ -116,7 +116,7 @@ func TestServiceFilters(t *testing.T) {
 		}
 		// Which of the default list are imported depends on the program.
 		got := u.GetParam(constant.ServiceFilterKey, "")
-		for _, f := range strings.Split(got, ",") {
+		for f := range strings.SplitSeq(got, ",") {
 			if _, ok := extension.GetFilter(f); !ok {
 				t.Errorf("%s: %q of %q is not registered", tc.name, f, got)
 			}

@@ -227,11 +227,11 @@ func (n *node) books(t *testing.T) endpoint.Entry {
 	return endpoint.Entry{}
 }
 
-func (n *node) checkBooks(t *testing.T, sent, answered, refused, failed, unknown, rerouted int64) {
+func (n *node) checkBooks(t *testing.T, sent, answered, refused, unknown, rerouted int64) {
 	t.Helper()
 	want := endpoint.Entry{
 		Service: "order", Address: n.e.Address, Incarnation: n.e.Incarnation,
-		Sent: sent, Answered: answered, Refused: refused, Failed: failed, Unknown: unknown, Rerouted: rerouted,
+		Sent: sent, Answered: answered, Refused: refused, Unknown: unknown, Rerouted: rerouted,
 	}
 	if got := n.books(t); got != want {
 		t.Errorf("books of %s: %+v, want %+v", n.e.Address, got, want)

@@ -11,7 +11,7 @@ import (
 // counters of the process; see Stats.
 var (
 	rejected, disagreed         atomic.Uint64 //nolint:gochecknoglobals // counters of the process
-	rejectedOnce, disagreedOnce sync.Once //nolint:gochecknoglobals // logged once a process
+	rejectedOnce, disagreedOnce sync.Once     //nolint:gochecknoglobals // logged once a process
 )
 
 // Stats returns how many values were no tag, and how many calls carried two

@@ -102,9 +102,11 @@ func registryURL() *common.URL {
 func providerURL(port int, incarnation string, born int, more ...string) *common.URL {
 	text := fmt.Sprintf("fakep://127.0.0.1:%d/%s?interface=%s&application=order&methods=Get&%s=%d&%s=60000&%s=%s",
 		port, service, service, tag.MetaStartTime, born*1000, tag.MetaWarmupTime, tag.MetaIncarnation, incarnation)
+	var textSb105 strings.Builder
 	for n := 0; n < len(more); n += 2 {
-		text += "&" + more[n] + "=" + more[n+1]
+		textSb105.WriteString("&" + more[n] + "=" + more[n+1])
 	}
+	text += textSb105.String()
 	u, err := common.NewURL(text)
 	if err != nil {
 		panic(err)

@@ -168,15 +168,14 @@ func TestDiscoveryCoalesces(t *testing.T) {
 		t.Fatal(err)
 	}
 	const n = 30
-	var last string
-	var lastSb173 strings.Builder
+	var names strings.Builder
 	for port := 100; port < 100+n; port++ {
 		if err := d.Register(instance("many", port, nil)); err != nil {
 			t.Fatal(err)
 		}
-		lastSb173.WriteString(fmt.Sprintf(" %d()", port))
+		fmt.Fprintf(&names, " %d()", port)
 	}
-	last += lastSb173.String()
+	last := names.String()
 	close(slow.gate)
 	slow.expect(t, "many", strings.TrimSpace(last))
 	if events, _ := slow.count(); events > n/2 {

@@ -44,7 +44,7 @@ func OpenExecutions(ctx context.Context, path string) (*Executions, error) {
 		e.insert, err = db.PrepareContext(ctx, `INSERT INTO executions (request_id, instance, at) VALUES (?, ?, ?)`)
 	}
 	if err != nil {
-		db.Close() //nolint:errcheck,gosec // the first error is the one to report
+		db.Close() //nolint:errcheck // the first error is the one to report
 		return nil, fmt.Errorf("shop: executions %s: %w", path, err)
 	}
 	return e, nil

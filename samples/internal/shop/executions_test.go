@@ -52,12 +52,12 @@ func rows(t *testing.T, path string) []row {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer db.Close()
+	defer func() { _ = db.Close() }()
 	rs, err := db.QueryContext(t.Context(), `SELECT request_id, instance, at FROM executions ORDER BY rowid`)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer rs.Close()
+	defer func() { _ = rs.Close() }()
 	var out []row
 	for rs.Next() {
 		var r row
@@ -100,7 +100,7 @@ func TestExecutionsShowDuplicates(t *testing.T) {
 
 	// A second process start on the same file appends.
 	e = open(t, path)
-	defer e.Close()
+	defer func() { _ = e.Close() }()
 	if err := e.Record(t.Context(), "r2", "order-1", at); err != nil {
 		t.Fatal(err)
 	}
@@ -112,7 +112,7 @@ func TestExecutionsShowDuplicates(t *testing.T) {
 func TestExecutionsFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "o.db")
 	e := open(t, path)
-	defer e.Close()
+	defer func() { _ = e.Close() }()
 	var mode string
 	if err := e.db.QueryRowContext(t.Context(), `PRAGMA journal_mode`).Scan(&mode); err != nil || mode != "wal" {
 		t.Errorf("journal_mode = %q, %v, want wal", mode, err)
@@ -130,7 +130,7 @@ func TestExecutionsFile(t *testing.T) {
 func TestRecordFinishesAfterItsContext(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "o.db")
 	e := open(t, path)
-	defer e.Close()
+	defer func() { _ = e.Close() }()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := e.Record(ctx, "r1", "order-1", time.Now()); err != nil {
@@ -144,7 +144,7 @@ func TestRecordFinishesAfterItsContext(t *testing.T) {
 func TestRecordConcurrently(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "o.db")
 	e := open(t, path)
-	defer e.Close()
+	defer func() { _ = e.Close() }()
 	var wg sync.WaitGroup
 	for i := range 100 {
 		wg.Go(func() {

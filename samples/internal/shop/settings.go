@@ -41,7 +41,7 @@ func ConfPath(program, name, flagValue string) string {
 // not parse (with its line), an application without a name and a timeout that
 // is none; the meaning of all other keys is Dubbo's and Graylane's business.
 func ReadSettings(path string) (Settings, error) {
-	src, err := os.ReadFile(path) //nolint:gosec // the user names the file
+	src, err := os.ReadFile(path)
 	if err != nil {
 		return Settings{}, fmt.Errorf("configuration: %w", err)
 	}

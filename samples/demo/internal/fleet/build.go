@@ -33,11 +33,12 @@ func Root(ctx context.Context) (string, error) {
 // Build compiles the four programs with one `go build` into dir. It calls
 // progress with each package that had to be compiled; cached ones are silent.
 func Build(ctx context.Context, root, dir string, progress func(pkg string)) error {
-	args := []string{"build", "-v", "-o", dir}
+	args := make([]string, 0, 4+len(Apps()))
+	args = append(args, "build", "-v", "-o", dir)
 	for _, app := range Apps() {
 		args = append(args, "./samples/"+app)
 	}
-	cmd := exec.CommandContext(ctx, "go", args...) //nolint:gosec // fixed arguments
+	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = root
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // lets it remove its own files
 	cmd.WaitDelay = 5 * time.Second

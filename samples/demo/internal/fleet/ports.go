@@ -30,7 +30,7 @@ func (p *Ports) Next() (int, error) {
 		p.used = map[int]bool{}
 	}
 	for range 1000 {
-		port := lowPort + rand.IntN(highPort-lowPort) //nolint:gosec // any port will do
+		port := lowPort + rand.IntN(highPort-lowPort)
 		if !p.used[port] && free("127.0.0.1", port) && free("", port) {
 			p.used[port] = true
 			return port, nil

@@ -8,8 +8,9 @@ import "fmt"
 const LaneHeader = "x-lane"
 
 var (
-	users = [...]string{"demo-1", "demo-2", "demo-3", "demo-4", "demo-5"} // on none of the gateway's lists: the header alone colours
-	skus  = [...]string{"apple", "bread", "coffee", "pear", "tea"}
+	// users are on none of the gateway's lists: the header alone colours.
+	users = [...]string{"demo-1", "demo-2", "demo-3", "demo-4", "demo-5"} //nolint:gochecknoglobals // constants
+	skus  = [...]string{"apple", "bread", "coffee", "pear", "tea"}        //nolint:gochecknoglobals // constants
 )
 
 // Body returns the n-th order as JSON.

@@ -107,7 +107,7 @@ func TestCompareKeepsTheSides(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := out.String()
-	if left, right := strings.Index(s, "half is lost"), strings.Index(s, "PASS"); left < 0 || right < 0 || strings.Contains(s, "FAIL") {
+	if found, found0 := strings.Contains(s, "half is lost"), strings.Contains(s, "PASS"); !found || !found0 || strings.Contains(s, "FAIL") {
 		t.Errorf("want both sides, the plain one not judged:\n%s", s)
 	}
 	if !strings.Contains(s, long) {

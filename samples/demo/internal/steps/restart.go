@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/graylane/graylane/samples/demo/internal/books"
@@ -78,11 +79,11 @@ func (r *Run) roll(ctx context.Context, suffix, what string) ([]stop, error) {
 		if len(places) == 0 {
 			return stops, nil
 		}
-		names := ""
+		names := make([]string, 0, len(places))
 		for _, p := range places {
-			names += " " + r.apps[p.app][p.n].Slot.Name
+			names = append(names, r.apps[p.app][p.n].Slot.Name)
 		}
-		r.cfg.Say("  %s: restarting%s", what, names)
+		r.cfg.Say("  %s: restarting %s", what, strings.Join(names, " "))
 		done := make([]stop, len(places))
 		next := make([]*fleet.Instance, len(places))
 		err := r.fleet.Each(len(places), func(i int) (err error) {

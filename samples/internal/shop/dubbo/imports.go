@@ -5,18 +5,11 @@ package dubbo
 // The parts of dubbo-go that the shop uses, instead of its `imports` package,
 // which brings every protocol, registry and tracer.
 import (
-	_ "github.com/graylane/graylane"               // Graylane
-	_ "github.com/graylane/graylane/registry/etcd" // its etcd parts
-
-	// Calls: the Triple protocol, its health service (callers learn from it that
-	// a provider closes) and the Dubbo protocol, over which dubbo-go serves the
-	// metadata that application-level discovery asks for.
-	_ "dubbo.apache.org/dubbo-go/v3/protocol/dubbo"
-	_ "dubbo.apache.org/dubbo-go/v3/protocol/protocolwrapper"
-	_ "dubbo.apache.org/dubbo-go/v3/protocol/triple"
-	_ "dubbo.apache.org/dubbo-go/v3/protocol/triple/health"
-	_ "dubbo.apache.org/dubbo-go/v3/proxy/proxy_factory"
-
+	// dubbo-go's own cluster, balancer and tag router: what `mode: off` runs on.
+	_ "dubbo.apache.org/dubbo-go/v3/cluster/cluster/failover"
+	_ "dubbo.apache.org/dubbo-go/v3/cluster/cluster/zoneaware"
+	_ "dubbo.apache.org/dubbo-go/v3/cluster/loadbalance/random"
+	_ "dubbo.apache.org/dubbo-go/v3/cluster/router/tag"
 	// The filters of dubbo-go's default list: with `mode: off` a name of the
 	// list that is not imported is a nil pointer at the first call.
 	_ "dubbo.apache.org/dubbo-go/v3/filter/accesslog"
@@ -28,25 +21,27 @@ import (
 	_ "dubbo.apache.org/dubbo-go/v3/filter/tps"
 	_ "dubbo.apache.org/dubbo-go/v3/filter/tps/limiter"
 	_ "dubbo.apache.org/dubbo-go/v3/filter/tps/strategy"
-
-	// dubbo-go's own cluster, balancer and tag router: what `mode: off` runs on.
-	_ "dubbo.apache.org/dubbo-go/v3/cluster/cluster/failover"
-	_ "dubbo.apache.org/dubbo-go/v3/cluster/cluster/zoneaware"
-	_ "dubbo.apache.org/dubbo-go/v3/cluster/loadbalance/random"
-	_ "dubbo.apache.org/dubbo-go/v3/cluster/router/tag"
-
 	// Discovery, at interface and application level, on etcd and Nacos.
 	_ "dubbo.apache.org/dubbo-go/v3/metadata/mapping/metadata"
 	_ "dubbo.apache.org/dubbo-go/v3/metadata/report/etcd"
 	_ "dubbo.apache.org/dubbo-go/v3/metadata/report/nacos"
+	// Calls: the Triple protocol, its health service (callers learn from it that
+	// a provider closes) and the Dubbo protocol, over which dubbo-go serves the
+	// metadata that application-level discovery asks for.
+	_ "dubbo.apache.org/dubbo-go/v3/protocol/dubbo"
+	_ "dubbo.apache.org/dubbo-go/v3/protocol/protocolwrapper"
+	_ "dubbo.apache.org/dubbo-go/v3/protocol/triple"
+	_ "dubbo.apache.org/dubbo-go/v3/protocol/triple/health"
+	_ "dubbo.apache.org/dubbo-go/v3/proxy/proxy_factory"
 	_ "dubbo.apache.org/dubbo-go/v3/registry/directory"
 	_ "dubbo.apache.org/dubbo-go/v3/registry/etcdv3"
 	_ "dubbo.apache.org/dubbo-go/v3/registry/nacos"
 	_ "dubbo.apache.org/dubbo-go/v3/registry/protocol"
 	_ "dubbo.apache.org/dubbo-go/v3/registry/servicediscovery"
 
+	_ "github.com/graylane/graylane" // Graylane
 	// Graylane: this is all that enables it. Its etcd parts take the place of
 	// dubbo-go's, whose consumers do not see instances come and go.
 	_ "github.com/graylane/graylane"
-	_ "github.com/graylane/graylane/registry/etcd"
+	_ "github.com/graylane/graylane/registry/etcd" // its etcd parts
 )
