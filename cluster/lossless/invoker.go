@@ -46,7 +46,7 @@ var _ base.Invoker = (*Invoker)(nil)
 // New returns an invoker over the endpoints of src, which is what d lists.
 func New(d directory.Directory, src endpoint.Source) *Invoker {
 	u := reference(d)
-	i := &Invoker{dir: d, view: newView(src), budget: newBudget()}
+	i := &Invoker{dir: d, budget: newBudget()}
 	if u != nil {
 		i.service = u.Service()
 		i.triple = isTriple(u)
@@ -57,6 +57,7 @@ func New(d directory.Directory, src endpoint.Source) *Invoker {
 			i.policy = ""
 		}
 	}
+	i.view = newView(src, i.service)
 	return i
 }
 
@@ -92,7 +93,8 @@ func (i *Invoker) Invoke(ctx context.Context, inv base.Invocation) result.Result
 	i.budget.calls.Add(1)
 	c := call{ctx: ctx, inv: inv}
 	c.wanted, c.force = i.wanted(inv)
-	if kind, ok := inv.GetAttribute(constant.CallTypeKey); !ok || kind == constant.CallUnary {
+	// Until it is sent, a call has one goroutine: its maps are read without the lock.
+	if kind, ok := inv.Attributes()[constant.CallTypeKey]; !ok || kind == constant.CallUnary {
 		c.unary = true
 	}
 	if i.triple && c.unary {
@@ -124,11 +126,12 @@ func (i *Invoker) Invoke(ctx context.Context, inv base.Invocation) result.Result
 
 // wanted is [tagrouter.Wanted] with the reference's parameters read once.
 func (i *Invoker) wanted(inv base.Invocation) (string, bool) {
-	want, _ := inv.GetAttachment(tag.KeyTag)
+	attachments := inv.Attachments()
+	want, _ := tag.Value(attachments[tag.KeyTag])
 	if want == "" {
 		want = i.tag
 	}
-	force, _ := inv.GetAttachment(tag.KeyForce)
+	force, _ := tag.Value(attachments[tag.KeyForce])
 	if force == "" {
 		force = i.force
 	}
@@ -138,10 +141,8 @@ func (i *Invoker) wanted(inv base.Invocation) (string, bool) {
 // trailerOf returns where a unary Triple call puts its trailer: the caller's own
 // target or a new one.
 func trailerOf(inv base.Invocation) *http.Header {
-	if v, ok := inv.GetAttribute(constant.ResponseTrailerKey); ok {
-		if h, ok := v.(*http.Header); ok && h != nil {
-			return h
-		}
+	if h, ok := inv.Attributes()[constant.ResponseTrailerKey].(*http.Header); ok && h != nil {
+		return h
 	}
 	h := new(http.Header)
 	inv.SetAttribute(constant.ResponseTrailerKey, h)

@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/dubbogo/gost/log/logger"
+
 	"github.com/graylane/graylane/cluster/endpoint"
 	"github.com/graylane/graylane/cluster/tagrouter"
 	"github.com/graylane/graylane/internal/conf"
@@ -20,6 +22,8 @@ type view struct {
 	src      endpoint.Source
 	mu       sync.Mutex // serialises builders
 	baseline bool       // a baseline endpoint has been seen
+	warned   bool       // of a fleet without baseline
+	service  string
 	timer    *time.Timer
 	dirty    chan struct{}
 	done     chan struct{}
@@ -27,8 +31,8 @@ type view struct {
 	cancel   []func()
 }
 
-func newView(src endpoint.Source) *view {
-	v := &view{src: src, dirty: make(chan struct{}, 1), done: make(chan struct{})}
+func newView(src endpoint.Source, service string) *view {
+	v := &view{src: src, service: service, dirty: make(chan struct{}, 1), done: make(chan struct{})}
 	v.timer = time.AfterFunc(time.Hour, v.poke)
 	v.cancel = []func(){src.Watch(v.poke), endpoint.Shared.Watch(v.poke)}
 	v.refresh()
@@ -71,6 +75,10 @@ func (v *view) refresh() *tagrouter.Snapshot {
 		Java:         c.Routing.Compat == "java",
 	})
 	v.baseline = v.baseline || s.HasBaseline()
+	if s.Untagged() && !v.warned {
+		v.warned = true
+		logger.Warnf("[graylane] %s has no baseline: calls without tag are served by tagged instances, counted as fallback %q", v.service, tagrouter.Untagged)
+	}
 	v.cur.Store(s)
 	v.arm(s)
 	return s

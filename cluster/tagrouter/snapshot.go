@@ -142,6 +142,10 @@ func (s *Snapshot) Pools() []*endpoint.Pool { return s.next }
 // HasBaseline reports whether there is a baseline endpoint, usable or not.
 func (s *Snapshot) HasBaseline() bool { return s.base != nil }
 
+// Untagged reports that calls without tag are served by tagged instances, for want
+// of a baseline.
+func (s *Snapshot) Untagged() bool { return s.all != nil }
+
 // Available reports whether any endpoint is usable.
 func (s *Snapshot) Available() bool {
 	for _, l := range s.lanes {
