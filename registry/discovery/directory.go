@@ -35,8 +35,10 @@ type Directory struct {
 
 	mu       sync.Mutex
 	known    map[identity]*provider
-	settled  bool        // the first list has been believed: what comes later appeared
-	held     *time.Timer // runs while an empty list is held back
+	places   map[identity][]*provider // the same, by place
+	soon     bool                     // publishSoon is under way
+	settled  bool                     // the first list has been believed: what comes later appeared
+	held     *time.Timer              // runs while an empty list is held back
 	gone     bool
 	sweeping bool
 	first    chan struct{} // closed with the first word of the registry
@@ -59,7 +61,7 @@ var (
 func newDirectory(u *common.URL) *Directory {
 	d := &Directory{
 		url: u, ref: u.SubURL, app: u.SubURL.GetParam(constant.ApplicationKey, ""),
-		known: make(map[identity]*provider), first: make(chan struct{}),
+		known: make(map[identity]*provider), places: make(map[identity][]*provider), first: make(chan struct{}),
 	}
 	d.list.Store(&[]*endpoint.Endpoint{})
 	return d
@@ -304,6 +306,23 @@ func (d *Directory) publish() {
 	for _, p := range over {
 		d.drop(p)
 	}
+}
+
+// publishSoon publishes once for all connections that are made at about the same
+// time, for a list of n would else take n lists to come. d.mu is held.
+func (d *Directory) publishSoon() {
+	if d.soon {
+		return
+	}
+	d.soon = true
+	d.pending.Go(func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.soon = false
+		if !d.gone {
+			d.publish()
+		}
+	})
 }
 
 // RemoveClosingInstance takes a provider's NOT_SERVING, which dubbo-go's Triple

@@ -3,6 +3,7 @@
 package discovery
 
 import (
+	"slices"
 	"time"
 
 	"dubbo.apache.org/dubbo-go/v3/common"
@@ -61,19 +62,26 @@ func identify(u *common.URL) identity {
 	return identity{u.Protocol, u.Location, u.ServiceKey(), incarnation}
 }
 
+// place is where a provider is, whichever incarnation it is.
+func (id identity) place() identity {
+	id.incarnation = ""
+	return id
+}
+
 // add makes a provider known and connects to it in the background. Of several
 // incarnations at one address only the newest lives. d.mu is held.
 func (d *Directory) add(u *common.URL) {
 	id := identify(u)
 	start, window := meta.Birth(func(k string) string { return u.GetParam(k, "") })
-	for other, p := range d.known {
-		if other == id || other.protocol != id.protocol || other.address != id.address || other.service != id.service {
+	place := id.place()
+	for _, p := range d.places[place] {
+		if p.id == id {
 			continue
 		}
 		if p.left.IsZero() && p.start.After(start) {
 			return // the registry still lists the one that died
 		}
-		d.remove(other)
+		d.remove(p.id)
 		p.replaced = true
 	}
 	if p, ok := d.known[id]; ok {
@@ -88,6 +96,7 @@ func (d *Directory) add(u *common.URL) {
 	p.instance = endpoint.Shared.Acquire(u.Location, id.incarnation, u.GetParam(constant.ApplicationKey, ""),
 		endpoint.Birth{Start: start, Window: window, Appeared: d.settled})
 	d.known[id] = p
+	d.places[place] = append(d.places[place], p)
 	d.pending.Go(func() {
 		d.connect(p, u, redial)
 	})
@@ -134,8 +143,9 @@ func (d *Directory) connect(p *provider, u *common.URL, pause time.Duration) {
 	if p.instance.Named() {
 		e.Caller = self.CallerID(d.app) + ";" + p.instance.Incarnation
 	}
+	e.SetRemoved(!p.left.IsZero())
 	p.endpoint = e
-	d.publish()
+	d.publishSoon()
 }
 
 // refer survives the panics that dubbo-go's protocols answer some addresses with.
@@ -203,6 +213,11 @@ func (d *Directory) sweepLater() {
 // when its last call has returned. d.mu is held.
 func (d *Directory) drop(p *provider) {
 	delete(d.known, p.id)
+	place := p.id.place()
+	rest := slices.DeleteFunc(d.places[place], func(q *provider) bool { return q == p })
+	if d.places[place] = rest; len(rest) == 0 {
+		delete(d.places, place)
+	}
 	if p.retry != nil {
 		p.retry.Stop()
 	}
