@@ -152,7 +152,7 @@ func (d *director) once(name string, plain bool) (rows []report.Row, sum report.
 	}
 	var chart func() error
 	run := steps.New(steps.Config{
-		Fleet: d.fleetConfig(name), Rate: d.o.rate, Full: d.o.full, Plain: plain, Say: d.say.line,
+		Fleet: d.fleetConfig(name), Rate: d.o.rate, Timeout: d.o.timeout, Full: d.o.full, Plain: plain, Say: d.say.line,
 		Row: func(r report.Row) {
 			d.say.clear()
 			_ = table.Add(r) // a closed stdout ends the demo at its next write
@@ -184,7 +184,7 @@ func (d *director) once(name string, plain bool) (rows []report.Row, sum report.
 
 // keep starts the fleet once more and leaves it up until Ctrl-C.
 func (d *director) keep() error {
-	run := steps.New(steps.Config{Fleet: d.fleetConfig("keep"), Rate: d.o.rate, Say: d.say.line})
+	run := steps.New(steps.Config{Fleet: d.fleetConfig("keep"), Rate: d.o.rate, Timeout: d.o.timeout, Say: d.say.line})
 	defer func() { _ = run.Close() }() // the processes end with the demo in any case
 	urls, err := run.Keep(d.ctx)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestOneDashWillDo(t *testing.T) {
@@ -16,7 +17,7 @@ func TestOneDashWillDo(t *testing.T) {
 }
 
 func TestOptions(t *testing.T) {
-	good := options{rate: 200, registry: "embedded", level: "application"}
+	good := options{rate: 200, timeout: time.Second, registry: "embedded", level: "application"}
 	for _, tc := range []struct {
 		name   string
 		change func(*options)
@@ -31,6 +32,7 @@ func TestOptions(t *testing.T) {
 		{"too slow", func(o *options) { o.rate = minRate - 1 }, "-rate: got 9, want 10 to 5000"},
 		{"fastest", func(o *options) { o.rate = maxRate }, ""},
 		{"too fast", func(o *options) { o.rate = maxRate + 1 }, "-rate: got 5001"},
+		{"no timeout", func(o *options) { o.timeout = 0 }, "-timeout: got 0s, want 100ms to 1m0s"},
 		{"level", func(o *options) { o.level = "service" }, `-level: got "service", want interface or application`},
 		{"unknown registry", func(o *options) { o.registry = "zookeeper://a:1" }, `-registry: got "zookeeper://a:1"`},
 		{"no port", func(o *options) { o.registry = "etcd://host" }, `-registry: got "etcd://host"`},

@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"time"
 )
 
 // options are the flags.
 type options struct {
 	rate     int
+	timeout  time.Duration
 	registry string
 	level    string
 	keep     bool
@@ -22,9 +24,15 @@ type options struct {
 // The bounds of -rate: below, a share says nothing; above, two cores are full.
 const minRate, maxRate = 10, 5000
 
+// The bounds of -timeout.
+const minTimeout, maxTimeout = 100 * time.Millisecond, time.Minute
+
 func (o *options) check() error {
 	if o.rate < minRate || o.rate > maxRate {
 		return fmt.Errorf("-rate: got %d, want %d to %d", o.rate, minRate, maxRate)
+	}
+	if o.timeout < minTimeout || o.timeout > maxTimeout {
+		return fmt.Errorf("-timeout: got %v, want %v to %v", o.timeout, minTimeout, maxTimeout)
 	}
 	if o.level != "interface" && o.level != "application" {
 		return fmt.Errorf("-level: got %q, want interface or application", o.level)

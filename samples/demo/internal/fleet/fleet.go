@@ -58,6 +58,7 @@ type Config struct {
 	Dir      string // folder for the processes' folders
 	Registry Registry
 	Ports    *Ports
+	Timeout  time.Duration                                   // of a request
 	Env      []string                                        // added to every process
 	Line     func(from *Instance, line string, at time.Time) // each line of output; called concurrently
 	Guard    func(func())                                    // runs each goroutine
@@ -143,7 +144,7 @@ func (f *Fleet) launch(s *Slot, label string) (*Instance, error) {
 	}
 	settings := Settings{
 		Registry: f.cfg.Registry, Tag: s.Tag, Port: s.port, ProbePort: s.probe, MetadataPort: s.metadata,
-		Window: s.Window, Private: dir,
+		Window: s.Window, Timeout: f.cfg.Timeout, Private: dir,
 	}
 	if s.App == "gateway" {
 		settings.ProbePort = 0 // it has a health page of its own

@@ -29,6 +29,7 @@ type Settings struct {
 	ProbePort    int           // of dubbo-go's probe server, 0 for none
 	MetadataPort int           // of dubbo-go's metadata service, 0 for none
 	Window       time.Duration // of the warm-up
+	Timeout      time.Duration // of requests, 0 for the file's
 	Private      string        // folder for what registry clients write
 }
 
@@ -61,6 +62,9 @@ func Render(file string, s Settings) ([]byte, error) {
 	}
 	if s.Window > 0 {
 		e.set(s.Window.String(), "dubbo", "custom", "config-map", "graylane", "warmup", "window")
+	}
+	if s.Timeout > 0 {
+		e.set(s.Timeout.String(), "dubbo", "consumer", "request-timeout")
 	}
 	e.set(registry(s), "dubbo", "registries", e.only("shop", "dubbo", "registries"))
 	if e.err != nil {

@@ -74,7 +74,7 @@ func (r *Run) release(ctx context.Context) error {
 		if counted < late {
 			row.Fault("%d coloured requests after the lane was removed were not counted as fallback at every hop", late-counted)
 		}
-		judgeStops(&row, stops)
+		judgeStops(&row, stops, r.cfg.maxLastNewCall())
 	}
 	r.row(row)
 	return nil

@@ -31,8 +31,13 @@ func (s stop) lastNewCall() time.Duration {
 	return max(0, s.drain.LastNewCall.Sub(s.signal))
 }
 
-// maxLastNewCall bounds the time from the signal to the last new call.
+// maxLastNewCall bounds the time from the signal to the last new call. Where
+// requests may take longer than a second it grows alike.
 const maxLastNewCall = 300 * time.Millisecond
+
+func (c Config) maxLastNewCall() time.Duration {
+	return time.Duration(float64(maxLastNewCall) * max(c.Timeout.Seconds(), 1))
+}
 
 // restart is step 3: every baseline instance leaves and comes back on its own port.
 func (r *Run) restart(ctx context.Context) error {
@@ -55,7 +60,7 @@ func (r *Run) restart(ctx context.Context) error {
 	if r.cfg.Plain {
 		row.Fact("%d restarts, slowest stop %.1f s", len(stops), slowest(stops).Seconds())
 	} else {
-		judgeStops(&row, stops)
+		judgeStops(&row, stops, r.cfg.maxLastNewCall())
 	}
 	r.row(row)
 	return nil
@@ -120,7 +125,7 @@ func (r *Run) leave(ctx context.Context, i *fleet.Instance) (stop, error) {
 }
 
 // judgeStops adds what the drain reports say to a row.
-func judgeStops(row *report.Row, stops []stop) {
+func judgeStops(row *report.Row, stops []stop, bound time.Duration) {
 	var last []float64
 	refused, inFlight := 0, 0
 	var drain time.Duration
@@ -135,8 +140,8 @@ func judgeStops(row *report.Row, stops []stop) {
 		drain = max(drain, time.Duration(s.drain.DrainMS*float64(time.Millisecond)))
 		row.Fact("%-14s last new call %5.1f ms, refused %d, in flight %d, drained in %4.0f ms",
 			s.name, ms(s.lastNewCall()), s.drain.Refused, s.drain.InFlight, s.drain.DrainMS)
-		if s.lastNewCall() > maxLastNewCall {
-			row.Fault("%s: last new call %v after the signal, want at most %v", s.name, s.lastNewCall(), maxLastNewCall)
+		if s.lastNewCall() > bound {
+			row.Fault("%s: last new call %v after the signal, want at most %v", s.name, s.lastNewCall(), bound)
 		}
 		if s.drain.Aborted > 0 {
 			row.Fault("%s aborted %d calls", s.name, s.drain.Aborted)

@@ -19,13 +19,14 @@ import (
 
 // Config says what to run on and where to tell. All fields are needed.
 type Config struct {
-	Fleet fleet.Config // without Line and Env
-	Rate  int          // requests per second
-	Full  bool         // longer windows, more restarts
-	Plain bool         // GRAYLANE_MODE=off: plain dubbo-go, watched and not judged
-	Say   func(format string, args ...any)
-	Row   func(report.Row)
-	Chart func(newcomer string, slices []ramp.Slice)
+	Fleet   fleet.Config  // without Line and Env
+	Rate    int           // requests per second
+	Timeout time.Duration // of one request
+	Full    bool          // longer windows, more restarts
+	Plain   bool          // GRAYLANE_MODE=off: plain dubbo-go, watched and not judged
+	Say     func(format string, args ...any)
+	Row     func(report.Row)
+	Chart   func(newcomer string, slices []ramp.Slice)
 }
 
 // Times are the lengths that -full stretches.
@@ -86,7 +87,7 @@ var tiers = []string{"order", "cart", "user"} //nolint:gochecknoglobals // a con
 // New returns a run that has started nothing. The caller closes it in any case.
 func New(cfg Config) *Run {
 	r := &Run{cfg: cfg, times: cfg.times(), start: time.Now(), apps: map[string][]*fleet.Instance{}, loaded: make(chan struct{})}
-	r.cfg.Fleet.Line = r.line
+	r.cfg.Fleet.Line, r.cfg.Fleet.Timeout = r.line, cfg.Timeout
 	if cfg.Plain {
 		r.cfg.Fleet.Env = append(r.cfg.Fleet.Env, "GRAYLANE_MODE=off")
 	}
@@ -209,7 +210,7 @@ func (r *Run) settle(ctx context.Context) error {
 func (r *Run) startLoad() {
 	r.gen = load.New(load.Config{
 		URL: r.gateway.Slot.URL() + "/api/orders", Run: fmt.Sprintf("r%x", time.Now().UnixMilli()&0xffffff),
-		Rate: r.cfg.Rate, Timeout: time.Second, Guard: r.cfg.Fleet.Guard,
+		Rate: r.cfg.Rate, Timeout: r.cfg.Timeout, Guard: r.cfg.Fleet.Guard,
 	})
 	r.gen.SetGray(10)
 	ctx, stop := context.WithCancel(context.Background()) // ended by step 6 or Close

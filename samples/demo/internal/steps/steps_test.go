@@ -57,7 +57,7 @@ func TestJudgeStops(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			var row report.Row
-			judgeStops(&row, []stop{tc.s})
+			judgeStops(&row, []stop{tc.s}, maxLastNewCall)
 			if len(row.Faults) != len(tc.want) {
 				t.Fatalf("faults %q, want %q", row.Faults, tc.want)
 			}
