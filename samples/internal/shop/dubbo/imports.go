@@ -21,7 +21,7 @@ import (
 	_ "dubbo.apache.org/dubbo-go/v3/filter/tps"
 	_ "dubbo.apache.org/dubbo-go/v3/filter/tps/limiter"
 	_ "dubbo.apache.org/dubbo-go/v3/filter/tps/strategy"
-	// Discovery, at interface and application level, on etcd and Nacos.
+	// Which application offers a service, for application-level discovery.
 	_ "dubbo.apache.org/dubbo-go/v3/metadata/mapping/metadata"
 	_ "dubbo.apache.org/dubbo-go/v3/metadata/report/etcd"
 	_ "dubbo.apache.org/dubbo-go/v3/metadata/report/nacos"
@@ -33,13 +33,13 @@ import (
 	_ "dubbo.apache.org/dubbo-go/v3/protocol/triple"
 	_ "dubbo.apache.org/dubbo-go/v3/protocol/triple/health"
 	_ "dubbo.apache.org/dubbo-go/v3/proxy/proxy_factory"
+	// Registries, and what turns their lists into invokers.
 	_ "dubbo.apache.org/dubbo-go/v3/registry/directory"
 	_ "dubbo.apache.org/dubbo-go/v3/registry/etcdv3"
 	_ "dubbo.apache.org/dubbo-go/v3/registry/nacos"
 	_ "dubbo.apache.org/dubbo-go/v3/registry/protocol"
 	_ "dubbo.apache.org/dubbo-go/v3/registry/servicediscovery"
 
-	_ "github.com/graylane/graylane" // Graylane
 	// Graylane: this is all that enables it. Its etcd parts take the place of
 	// dubbo-go's, whose consumers do not see instances come and go.
 	_ "github.com/graylane/graylane"
