@@ -145,8 +145,22 @@ func trailerOf(inv base.Invocation) *http.Header {
 		return h
 	}
 	h := new(http.Header)
-	inv.SetAttribute(constant.ResponseTrailerKey, h)
+	if a := inv.Attributes(); a != nil {
+		a[constant.ResponseTrailerKey] = h
+	} else {
+		inv.SetAttribute(constant.ResponseTrailerKey, h)
+	}
 	return h
+}
+
+// attach sets an attachment without the lock: until it is sent, a call has one
+// goroutine.
+func attach(inv base.Invocation, key string, value any) {
+	if a := inv.Attachments(); a != nil {
+		a[key] = value
+	} else {
+		inv.SetAttachment(key, value)
+	}
 }
 
 // choose routes, picks and counts the call in: the endpoint has begun. If what the
@@ -223,22 +237,22 @@ func (i *Invoker) send(c *call, e *endpoint.Endpoint, d tagrouter.Decision) (res
 // prepare writes what this endpoint must be told.
 func (i *Invoker) prepare(c *call, e *endpoint.Endpoint, d tagrouter.Decision) {
 	if c.unary && e.Caller != nil {
-		c.inv.SetAttachment(tag.KeyCaller, e.Caller)
+		attach(c.inv, tag.KeyCaller, e.Caller)
 	} else if c.attempts > 1 {
-		c.inv.SetAttachment(tag.KeyCaller, "")
+		attach(c.inv, tag.KeyCaller, "")
 	}
 	if tag.PathFrom(c.ctx) != nil {
 		p := pathNoFallback
 		if n := reasonIndex(d.Reason); n >= 0 {
 			p = requestPath[n]
 		}
-		c.inv.SetAttachment(tag.KeyPath, p)
+		attach(c.inv, tag.KeyPath, p)
 	}
 	if c.trailer != nil && c.attempts > 1 {
 		clear(*c.trailer) // of the endpoint that refused
 	}
 	if !i.triple {
-		c.inv.SetAttachment(constant.TimeoutKey, c.remaining(i.timeout))
+		attach(c.inv, constant.TimeoutKey, c.remaining(i.timeout))
 	}
 }
 

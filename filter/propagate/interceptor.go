@@ -69,8 +69,18 @@ func observe(ctx context.Context, inv base.Invocation) {
 
 func enforce(ctx context.Context, inv base.Invocation, keys []string) {
 	in := inboundOf(ctx)
-	l := leaksOf(ctx, in)
 	attachments := inv.Attachments()
+	if in == nil && onlyOwn(attachments) { // an ingress, mostly: nothing can have leaked
+		want := tag.FromContext(ctx)
+		if s, ok := tag.Value(attachments[tag.KeyTag]); ok {
+			want = tag.Accept(tag.KeyTag, s)
+		}
+		if want != "" || attachments[tag.KeyTag] != nil {
+			writeTag(inv, attachments, want)
+		}
+		return
+	}
+	l := leaksOf(ctx, in)
 	want, set := tag.Tag(""), false
 	speaks := false // the attachments name a tag under any key
 	for k, v := range attachments {
@@ -116,6 +126,19 @@ func enforce(ctx context.Context, inv base.Invocation, keys []string) {
 	}
 }
 
+// onlyOwn reports that the attachments hold nothing but what dubbo-go itself puts
+// into every call, and the tag under its own name: three look-ups instead of a
+// walk through the map.
+func onlyOwn(attachments map[string]any) bool {
+	n := 0
+	for _, key := range [...]string{constant.TimeoutKey, constant.RetriesKey, tag.KeyTag} {
+		if _, ok := attachments[key]; ok {
+			n++
+		}
+	}
+	return n == len(attachments)
+}
+
 // writeTag makes the attachments say want under every key that names a tag.
 func writeTag(inv base.Invocation, attachments map[string]any, want tag.Tag) {
 	if want == "" {
@@ -132,7 +155,11 @@ func writeTag(inv base.Invocation, attachments map[string]any, want tag.Tag) {
 			if boxed == nil {
 				boxed = want.String()
 			}
-			inv.SetAttachment(key, boxed)
+			if attachments == nil {
+				inv.SetAttachment(key, boxed)
+			} else { // until it is sent, a call has one goroutine: no need for the lock
+				attachments[key] = boxed
+			}
 		}
 	}
 	if v, ok := attachments[tag.Baggage]; ok {
