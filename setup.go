@@ -22,6 +22,7 @@ import (
 	"github.com/graylane/graylane/filter/propagate"
 	"github.com/graylane/graylane/filter/shutdown"
 	"github.com/graylane/graylane/internal/conf"
+	"github.com/graylane/graylane/internal/fatal"
 	"github.com/graylane/graylane/registry/lifecycle"
 )
 
@@ -42,11 +43,7 @@ func init() {
 	extension.SetConfigPostProcessor(name, processor{})
 }
 
-// die ends a start that cannot succeed, with one line; tests replace it.
-var die = func(err error) { //nolint:gochecknoglobals // replaced by tests only
-	fmt.Fprintln(os.Stderr, "graylane: "+strings.ReplaceAll(err.Error(), "\n", "; "))
-	os.Exit(1)
-}
+var die = fatal.Exit //nolint:gochecknoglobals // replaced by tests only
 
 var setup sync.Once //nolint:gochecknoglobals // settings are read once a process
 

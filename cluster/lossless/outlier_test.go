@@ -165,7 +165,7 @@ func TestRealClosedPort(t *testing.T) {
 	defer stop()
 	l, err = net.Listen("tcp", address)
 	if err != nil {
-		t.Skipf("the port is taken by another process: %v", err)
+		t.Fatalf("the port that was free is taken by another process: %v", err)
 	}
 	defer func() { _ = l.Close() }()
 	select {

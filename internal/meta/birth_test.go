@@ -35,3 +35,11 @@ func TestBirth(t *testing.T) {
 		}
 	}
 }
+
+func TestWeight(t *testing.T) {
+	for in, want := range map[string]float64{"": 100, "0": 100, "-1": 100, "x": 100, "1": 1, "250": 250} {
+		if got := Weight(func(string) string { return in }); got != want {
+			t.Errorf("Weight(%q) = %v, want %v", in, got, want)
+		}
+	}
+}

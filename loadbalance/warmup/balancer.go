@@ -9,7 +9,6 @@ import (
 
 	"dubbo.apache.org/dubbo-go/v3/cluster/loadbalance"
 	"dubbo.apache.org/dubbo-go/v3/common"
-	"dubbo.apache.org/dubbo-go/v3/common/constant"
 	"dubbo.apache.org/dubbo-go/v3/common/extension"
 	"dubbo.apache.org/dubbo-go/v3/protocol/base"
 
@@ -102,12 +101,7 @@ func (b *Balancer) endpoint(i base.Invoker, n int) *endpoint.Endpoint {
 	return e
 }
 
-// Weight returns the weight that a provider URL carries: its parameter `weight`
-// if that is above 0, else dubbo-go's default of 100. dubbo-go publishes 0 when
-// nobody set one.
+// Weight returns the weight that a provider URL carries, else the default of 100.
 func Weight(u *common.URL) float64 {
-	if w := u.GetParamInt(constant.WeightKey, 0); w > 0 {
-		return float64(w)
-	}
-	return constant.DefaultWeight
+	return meta.Weight(func(key string) string { return u.GetParam(key, "") })
 }

@@ -235,8 +235,5 @@ func (d *Directory) drop(p *provider) {
 }
 
 func weight(u *common.URL) float64 {
-	if w := u.GetParamInt(constant.WeightKey, 0); w > 0 {
-		return float64(w)
-	}
-	return constant.DefaultWeight
+	return meta.Weight(func(key string) string { return u.GetParam(key, "") })
 }

@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"os"
 	"strings"
 	"sync"
 	"time"
@@ -20,6 +19,7 @@ import (
 	"github.com/dubbogo/gost/log/logger"
 
 	"github.com/graylane/graylane/internal/conf"
+	"github.com/graylane/graylane/internal/fatal"
 )
 
 // How long Refer waits for the first list and its connections, so that the first
@@ -30,11 +30,7 @@ const (
 	askMax           = 5 * time.Second // between two questions after a service that nobody offers yet
 )
 
-// exit ends a start that cannot succeed; tests replace it.
-var exit = func(line string) { //nolint:gochecknoglobals // replaced by tests only
-	fmt.Fprintln(os.Stderr, line)
-	os.Exit(1)
-}
+var exit = fatal.Exit //nolint:gochecknoglobals // replaced by tests only
 
 // Refer makes the invoker of a reference: u is the registry's URL, its SubURL the
 // reference. If the registry cannot be reached within register.timeout the
@@ -52,11 +48,11 @@ func Refer(u *common.URL) base.Invoker {
 	}
 	c := conf.Current().Register
 	if err := d.follow(c.Timeout); err != nil {
-		line := fmt.Sprintf("graylane: registry %s://%s: not reached within %v: %v", u.GetParam(constant.RegistryKey, u.Protocol), u.Location, c.Timeout, err)
+		err = fmt.Errorf("registry %s://%s: not reached within %v: %w", u.GetParam(constant.RegistryKey, u.Protocol), u.Location, c.Timeout, err)
 		if c.Require {
-			exit(line)
+			exit(err)
 		}
-		logger.Warnf("[graylane] %s; trying on (register.require is false)", line)
+		logger.Warnf("[graylane] %s; trying on (register.require is false)", err)
 		go d.followLater(c.Timeout)
 	}
 	return cluster.Join(d)

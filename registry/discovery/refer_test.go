@@ -20,6 +20,7 @@ import (
 	"github.com/graylane/graylane/cluster/lossless"
 	"github.com/graylane/graylane/filter/tag"
 	"github.com/graylane/graylane/internal/conf"
+	"github.com/graylane/graylane/internal/fatal"
 )
 
 // fakeRegistry hands the same list to every subscriber.
@@ -119,9 +120,9 @@ func TestUnreachable(t *testing.T) {
 	conf.Set(c)
 	for _, protocol := range []string{"fakereg", "nobody-imported-it"} {
 		line := ""
-		exit = func(l string) {
+		exit = func(err error) {
 			if line == "" {
-				line = l
+				line = fatal.Line(err)
 			}
 			panic(exited{})
 		}

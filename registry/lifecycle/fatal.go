@@ -5,7 +5,8 @@ package lifecycle
 import (
 	"fmt"
 	"os"
-	"strings"
+
+	fatalpkg "github.com/graylane/graylane/internal/fatal"
 )
 
 // exit ends the process; tests put their own in.
@@ -13,7 +14,6 @@ var exit = os.Exit //nolint:gochecknoglobals // replaced by tests only
 
 // fatal ends a start that cannot succeed, with one line on stderr and exit code 1.
 func fatal(err error) {
-	line := strings.Join(strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' || r == '\r' }), "; ")
-	fmt.Fprintf(os.Stderr, "graylane: %s\n", line)
+	fmt.Fprintln(os.Stderr, fatalpkg.Line(err))
 	exit(1)
 }
