@@ -164,13 +164,7 @@ func TestWritesWhileEtcdIsDown(t *testing.T) {
 	w.instances.expect(t, "restart", "")
 	w.providers.expect(t, "127.0.0.1:1@1")
 	// A write that was under way when Register gave up is taken back by the next round.
-	for deadline := time.Now().Add(10 * time.Second); ; <-time.After(10 * time.Millisecond) {
-		got := keys(t, w.server.Endpoint(), "/dubbo/com.shop.Restart/providers/")
-		if len(got) == 1 {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("etcd has %v, want the first provider only", sortedKeys(got))
-		}
-	}
+	eventually(t, "etcd has the first provider only", func() bool {
+		return len(keys(t, w.server.Endpoint(), "/dubbo/com.shop.Restart/providers/")) == 1
+	})
 }
