@@ -4,9 +4,11 @@ package lossless
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -16,6 +18,7 @@ import (
 	"dubbo.apache.org/dubbo-go/v3/common/extension"
 	"dubbo.apache.org/dubbo-go/v3/protocol/base"
 	"dubbo.apache.org/dubbo-go/v3/protocol/result"
+	"dubbo.apache.org/dubbo-go/v3/protocol/triple/triple_protocol"
 
 	"github.com/graylane/graylane/cluster/endpoint"
 	"github.com/graylane/graylane/cluster/tagrouter"
@@ -84,6 +87,7 @@ type call struct {
 	timeout  string // the attachment as the caller set it
 	tried    [maxReroutes + 1]*endpoint.Endpoint
 	attempts int
+	repeated int  // though the outcome was unknown
 	fellBack bool // counted
 }
 
@@ -91,6 +95,9 @@ type call struct {
 // may serve it; any other error is the endpoint's own.
 func (i *Invoker) Invoke(ctx context.Context, inv base.Invocation) result.Result {
 	i.budget.calls.Add(1)
+	if err := ctx.Err(); err != nil { // nobody waits for it any more
+		return &result.RPCResult{Err: i.ended(err)}
+	}
 	c := call{ctx: ctx, inv: inv}
 	c.wanted, c.force = i.wanted(inv)
 	// Until it is sent, a call has one goroutine: its maps are read without the lock.
@@ -122,6 +129,17 @@ func (i *Invoker) Invoke(ctx context.Context, inv base.Invocation) result.Result
 		}
 		last = res
 	}
+}
+
+// ended is the error of a call whose context has ended, as the protocol would say it.
+func (i *Invoker) ended(err error) error {
+	switch {
+	case !i.triple:
+		return err
+	case errors.Is(err, context.DeadlineExceeded):
+		return triple_protocol.NewError(triple_protocol.CodeDeadlineExceeded, err)
+	}
+	return triple_protocol.NewError(triple_protocol.CodeCanceled, err)
 }
 
 // wanted is [tagrouter.Wanted] with the reference's parameters read once.
@@ -222,7 +240,9 @@ func (i *Invoker) send(c *call, e *endpoint.Endpoint, d tagrouter.Decision) (res
 	i.prepare(c, e, d)
 	res = e.Invoker.Invoke(c.ctx, c.inv)
 	if err := res.Error(); err != nil {
-		v = judge(err)
+		if v = judge(err); v.relayed(e.Instance) {
+			v = verdict{outcome: endpoint.Answered} // the refusal is one that its handler got
+		}
 	} else {
 		v = verdict{outcome: endpoint.Answered, state: c.state(res)}
 	}
@@ -305,7 +325,8 @@ func (i *Invoker) again(c *call, e *endpoint.Endpoint, d tagrouter.Decision, v v
 		if v.strike {
 			strike(e, d)
 		}
-		if may && c.unary && i.repeatable(c.inv, retry) && i.pay(share) {
+		if may && c.unary && c.repeated < i.repeats(c.inv, retry) && i.pay(share) {
+			c.repeated++
 			stats.retried.Add(1)
 			return true
 		}
@@ -328,13 +349,23 @@ func (i *Invoker) pay(share float64) bool {
 	return false
 }
 
-// repeatable tells whether a call whose outcome is unknown may be sent again.
-func (i *Invoker) repeatable(inv base.Invocation, r conf.Retry) bool {
-	switch r.Unknown {
-	case "idempotent":
-		return slices.Contains(r.Idempotent, i.service+"/"+inv.MethodName())
-	case "dubbo":
-		return i.retries > 0
+// repeats returns how often a call whose outcome is unknown may be sent again:
+// retries as the call or the reference set them, and for idempotent methods
+// without any as often as a call is rerouted.
+func (i *Invoker) repeats(inv base.Invocation, r conf.Retry) int {
+	retries := i.retries
+	if own, ok := inv.GetAttachment(constant.RetriesKey); ok && own != "" {
+		if n, err := strconv.Atoi(own); err == nil {
+			retries = n
+		}
 	}
-	return false
+	switch {
+	case r.Unknown == "dubbo":
+		return retries
+	case r.Unknown != "idempotent" || !slices.Contains(r.Idempotent, i.service+"/"+inv.MethodName()):
+		return 0
+	case retries > 0:
+		return retries
+	}
+	return maxReroutes
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/dubbogo/gost/log/logger"
 
 	"github.com/graylane/graylane/cluster/endpoint"
+	"github.com/graylane/graylane/internal/conf"
 	"github.com/graylane/graylane/internal/self"
 )
 
@@ -24,16 +25,26 @@ func ReadLedger(app string) Ledger {
 	return Ledger{App: app, Caller: self.CallerID(app), Entries: endpoint.Shared.Ledger()}
 }
 
-// PrintLedger writes the ledger as one line of JSON, if there were any calls.
+// PrintLedger writes what this process counted, one line of JSON each: the ledger
+// and the counters, or, in mode observe, the differences. It writes nothing for a
+// process that called nobody.
 func PrintLedger(app string) {
 	l := ReadLedger(app)
-	if len(l.Entries) == 0 {
-		return
+	switch {
+	case len(l.Entries) == 0:
+	case conf.Current().Mode == conf.Observe:
+		printLine("differences", ReadDifferences())
+	default:
+		printLine("ledger", l)
+		printLine("calls", ReadStats())
 	}
-	line, err := json.Marshal(l)
+}
+
+func printLine(what string, v any) {
+	line, err := json.Marshal(v)
 	if err != nil {
-		logger.Errorf("[graylane] ledger: %v", err)
+		logger.Errorf("[graylane] %s: %v", what, err)
 		return
 	}
-	logger.Infof("graylane ledger %s", line)
+	logger.Infof("graylane %s %s", what, line)
 }

@@ -65,9 +65,9 @@ var differences struct{ lane, state, none atomic.Int64 } //nolint:gochecknogloba
 // Differences are the calls of mode observe that Graylane would have sent
 // elsewhere, since the start of the process.
 type Differences struct {
-	Lane  int64 // to another lane
-	State int64 // not to an endpoint that was closing or an outlier
-	None  int64 // nowhere
+	Lane  int64 `json:"lane"`  // to another lane
+	State int64 `json:"state"` // not to an endpoint that was closing or an outlier
+	None  int64 `json:"none"`  // nowhere
 }
 
 // ReadDifferences returns the counters of mode observe.

@@ -45,14 +45,21 @@ func judge(err error) verdict {
 		return verdict{outcome: endpoint.Answered}
 	}
 	switch {
+	case javaThrowable(err):
+		return verdict{outcome: endpoint.Answered}
 	case neverSent(err):
 		return verdict{outcome: endpoint.Failed}
 	case errors.Is(err, context.Canceled):
 		return verdict{outcome: endpoint.Unknown}
-	case javaThrowable(err):
-		return verdict{outcome: endpoint.Answered}
 	}
 	return verdict{outcome: endpoint.Unknown, strike: true}
+}
+
+// relayed reports that a refusal names another incarnation than the one that was
+// called: then a handler has handed on what somebody refused to it, and it ran.
+func (v verdict) relayed(i *endpoint.Instance) bool {
+	kind, incarnation, _ := strings.Cut(v.state, ";")
+	return v.outcome == endpoint.Refused && i.Named() && kind == tag.StateClosing && incarnation != i.Incarnation
 }
 
 func judgeTriple(err error, t *triple_protocol.Error) verdict {

@@ -17,14 +17,14 @@ var stats struct { //nolint:gochecknoglobals // counters of the process
 
 // Stats are counters since the start of the process.
 type Stats struct {
-	Fallbacks       map[tagrouter.Reason]int64 // calls served below the tag that they wanted
-	Rerouted        int64                      // never executed, sent to another endpoint
-	Refused         int64                      // typed refusals received
-	Unknown         int64                      // returned with an unknown outcome
-	Retried         int64                      // repeated though the outcome was unknown
-	Ejected         int64                      // outliers
-	NoEndpoint      int64                      // calls that no endpoint could serve
-	BudgetExhausted int64                      // retries and reroutes that the budget forbade
+	Fallbacks       map[tagrouter.Reason]int64 `json:"fallbacks"`        // calls served below the tag that they wanted
+	Rerouted        int64                      `json:"rerouted"`         // never executed, sent to another endpoint
+	Refused         int64                      `json:"refused"`          // typed refusals received
+	Unknown         int64                      `json:"unknown"`          // returned with an unknown outcome
+	Retried         int64                      `json:"retried"`          // repeated though the outcome was unknown
+	Ejected         int64                      `json:"ejected"`          // outliers
+	NoEndpoint      int64                      `json:"no_endpoint"`      // calls that no endpoint could serve
+	BudgetExhausted int64                      `json:"budget_exhausted"` // retries and reroutes that the budget forbade
 }
 
 var reasons = [...]tagrouter.Reason{tagrouter.NoInstance, tagrouter.Closing, tagrouter.Outlier, tagrouter.Untagged} //nolint:gochecknoglobals // a constant

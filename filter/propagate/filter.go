@@ -47,11 +47,13 @@ func (Filter) Invoke(ctx context.Context, next base.Invoker, inv base.Invocation
 	if !asked {
 		res := next.Invoke(ctx, inv)
 		in.answered.Store(true)
+		ownError(res)
 		return res
 	}
 	ctx, below := tag.WithPath(ctx)
 	res := next.Invoke(ctx, inv)
 	in.answered.Store(true)
+	ownError(res) // a stream of the handler's own may have been refused
 	answer(res, next.GetURL(), wayFrom(next.GetURL(), reason, below))
 	return res
 }

@@ -44,7 +44,8 @@ type Directory struct {
 	first    chan struct{} // closed with the first word of the registry
 	once     sync.Once
 
-	pending sync.WaitGroup // connections being made
+	connecting int           // connections being made
+	idle       chan struct{} // closed, and made anew, when connecting falls to 0
 
 	chainOnce sync.Once
 	chain     *chain.RouterChain
@@ -61,7 +62,7 @@ var (
 func newDirectory(u *common.URL) *Directory {
 	d := &Directory{
 		url: u, ref: u.SubURL, app: u.SubURL.GetParam(constant.ApplicationKey, ""),
-		known: make(map[identity]*provider), places: make(map[identity][]*provider), first: make(chan struct{}),
+		known: make(map[identity]*provider), places: make(map[identity][]*provider), first: make(chan struct{}), idle: make(chan struct{}),
 	}
 	d.list.Store(&[]*endpoint.Endpoint{})
 	return d
@@ -308,6 +309,32 @@ func (d *Directory) publish() {
 	}
 }
 
+// work runs fn in a goroutine that counts as a connection being made. d.mu is held.
+func (d *Directory) work(fn func()) {
+	d.connecting++
+	go func() {
+		fn()
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if d.connecting--; d.connecting == 0 {
+			close(d.idle)
+			d.idle = make(chan struct{})
+		}
+	}()
+}
+
+// connected returns a channel that is closed once no connection is being made.
+func (d *Directory) connected() <-chan struct{} {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.connecting > 0 {
+		return d.idle
+	}
+	none := make(chan struct{})
+	close(none)
+	return none
+}
+
 // publishSoon publishes once for all connections that are made at about the same
 // time, for a list of n would else take n lists to come. d.mu is held.
 func (d *Directory) publishSoon() {
@@ -315,7 +342,7 @@ func (d *Directory) publishSoon() {
 		return
 	}
 	d.soon = true
-	d.pending.Go(func() {
+	d.work(func() {
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		d.soon = false

@@ -42,6 +42,7 @@ type identity struct {
 // provider is what is known of one provider of the reference.
 type provider struct {
 	id       identity
+	url      *common.URL // as the registry last listed it
 	start    time.Time
 	instance *endpoint.Instance
 	endpoint *endpoint.Endpoint // nil until the connection is made
@@ -85,19 +86,19 @@ func (d *Directory) add(u *common.URL) {
 		p.replaced = true
 	}
 	if p, ok := d.known[id]; ok {
-		p.left, p.replaced, p.doubted = time.Time{}, false, false
+		p.url, p.left, p.replaced, p.doubted = u, time.Time{}, false, false
 		if p.endpoint != nil {
 			p.endpoint.SetRemoved(false)
 		}
 		d.refresh(p, u)
 		return
 	}
-	p := &provider{id: id, start: start}
+	p := &provider{id: id, url: u, start: start}
 	p.instance = endpoint.Shared.Acquire(u.Location, id.incarnation, u.GetParam(constant.ApplicationKey, ""),
 		endpoint.Birth{Start: start, Window: window, Appeared: d.settled})
 	d.known[id] = p
 	d.places[place] = append(d.places[place], p)
-	d.pending.Go(func() {
+	d.work(func() {
 		d.connect(p, u, redial)
 	})
 }
@@ -139,7 +140,7 @@ func (d *Directory) connect(p *provider, u *common.URL, pause time.Duration) {
 		p.retry = time.AfterFunc(pause, func() { d.connect(p, u, min(2*pause, redialMax)) })
 		return
 	}
-	e := &endpoint.Endpoint{Instance: p.instance, Invoker: observed(invoker), Tag: u.GetParam(constant.Tagkey, ""), Weight: weight(u)}
+	e := &endpoint.Endpoint{Instance: p.instance, Invoker: observed(invoker), Tag: p.url.GetParam(constant.Tagkey, ""), Weight: weight(p.url)}
 	if p.instance.Named() {
 		e.Caller = self.CallerID(d.app) + ";" + p.instance.Incarnation
 	}

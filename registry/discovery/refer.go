@@ -67,6 +67,9 @@ func (d *Directory) follow(timeout time.Duration) error {
 	if err != nil {
 		return err
 	}
+	if err := ask(reg, timeout); err != nil {
+		return err
+	}
 	subscribed := make(chan struct{})
 	if err := reg.LoadSubscribeInstances(d.ref, d); err != nil {
 		logger.Warnf("[graylane] %s: first list: %v", d.ref.Service(), err)
@@ -88,20 +91,38 @@ func (d *Directory) follow(timeout time.Duration) error {
 	case <-subscribed: // application level: the present list has been delivered
 	case <-wait.C:
 	}
-	connected := make(chan struct{})
-	go func() {
-		d.pending.Wait()
-		close(connected)
-	}()
 	wait.Reset(firstConnections)
 	select {
-	case <-connected:
+	case <-d.connected():
 	case <-wait.C:
 	}
 	d.mu.Lock()
 	d.settled = true // what comes from now on was seen to appear
 	d.mu.Unlock()
 	return nil
+}
+
+// ask lets a registry that can be asked say whether it answers: a port that takes
+// connections is not yet a registry that works.
+func ask(reg registry.Registry, timeout time.Duration) error {
+	var asked any = reg
+	if sd, ok := reg.(interface {
+		GetServiceDiscovery() registry.ServiceDiscovery
+	}); ok {
+		asked = sd.GetServiceDiscovery()
+		if wrapped, ok := asked.(*serviceDiscovery); ok {
+			asked = wrapped.ServiceDiscovery
+		}
+	}
+	c, ok := asked.(interface {
+		Check(ctx context.Context) error
+	})
+	if !ok {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	return c.Check(ctx)
 }
 
 // subscribe follows the applications named by `provided-by`, else asks the

@@ -176,3 +176,9 @@ func (s *shared) explain(err error) error {
 	}
 	return err
 }
+
+// Check is [Check] for the registry's own address.
+func (r *Registry) Check(ctx context.Context) error { return Check(ctx, r.shared.address.endpoints) }
+
+// Check is [Check] for the discovery's own address.
+func (d *Discovery) Check(ctx context.Context) error { return Check(ctx, d.shared.address.endpoints) }

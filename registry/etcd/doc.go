@@ -21,6 +21,8 @@
 package etcd
 
 import (
+	"os"
+
 	"dubbo.apache.org/dubbo-go/v3/common"
 	"dubbo.apache.org/dubbo-go/v3/common/extension"
 	"dubbo.apache.org/dubbo-go/v3/metadata/report"
@@ -33,6 +35,9 @@ import (
 const Name = "etcdv3"
 
 func init() {
+	if os.Getenv("GRAYLANE_MODE") == "off" {
+		return // then nothing of dubbo-go is touched
+	}
 	extension.SetRegistry(Name, func(u *common.URL) (registry.Registry, error) { return NewRegistry(u) })
 	extension.SetServiceDiscovery(Name, func(u *common.URL) (registry.ServiceDiscovery, error) { return NewDiscovery(u) })
 	extension.SetMetadataReportFactory(Name, func() report.MetadataReportFactory { return ReportFactory{} })

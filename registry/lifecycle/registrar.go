@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"strings"
 	"sync"
 	"time"
 
@@ -121,7 +123,7 @@ func (r *registrar) require(t *task, timeout time.Duration) error {
 		if err == nil { // it succeeded at the last moment
 			return nil
 		}
-		err = fmt.Errorf("registry %s: not registered within %v: %w", r.name, timeout, err)
+		err = fmt.Errorf("registry %s: not registered within %v: %w", r.name, timeout, r.cause(err))
 		fatal(err)
 		return err
 	}
@@ -211,6 +213,25 @@ func (r *registrar) pending() error {
 		return errors.New("not registered yet")
 	}
 	return nil
+}
+
+// cause adds to an error that says only that there was no answer yet why there was
+// none, where a look at the port tells.
+func (r *registrar) cause(err error) error {
+	r.mu.Lock()
+	told := r.last != nil
+	r.mu.Unlock()
+	_, address, ok := strings.Cut(r.name, "://")
+	if told || !ok {
+		return err
+	}
+	first, _, _ := strings.Cut(address, ",")
+	conn, dialErr := net.DialTimeout("tcp", first, 300*time.Millisecond)
+	if dialErr != nil {
+		return fmt.Errorf("%w: %w", err, dialErr)
+	}
+	_ = conn.Close()
+	return fmt.Errorf("%w: it takes connections and does not answer", err)
 }
 
 // wait returns when the queue as it is now has been run.

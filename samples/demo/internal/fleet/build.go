@@ -40,6 +40,7 @@ func Build(ctx context.Context, root, dir string, progress func(pkg string)) err
 	}
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = root
+	cmd.Env = append(os.Environ(), "GOTMPDIR="+dir)                       // what an interrupt leaves there goes with dir
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // lets it remove its own files
 	cmd.WaitDelay = 5 * time.Second
 	pipe, err := cmd.StderrPipe()
