@@ -71,13 +71,20 @@ func enforce(ctx context.Context, inv base.Invocation, keys []string) {
 	in := inboundOf(ctx)
 	attachments := inv.Attachments()
 	if in == nil && onlyOwn(attachments) { // an ingress, mostly: nothing can have leaked
-		want := tag.FromContext(ctx)
-		if s, ok := tag.Value(attachments[tag.KeyTag]); ok {
-			want = tag.Accept(tag.KeyTag, s)
+		own, present := attachments[tag.KeyTag]
+		s, set := tag.Value(own)
+		if !set {
+			if want := tag.FromContext(ctx); want != "" || present {
+				writeTag(inv, attachments, want)
+			}
+			return
 		}
-		if want != "" || attachments[tag.KeyTag] != nil {
-			writeTag(inv, attachments, want)
+		want := tag.Accept(tag.KeyTag, s)
+		if _, isString := own.(string); isString && want.String() == s {
+			attachments[tag.KeyShadow] = own // boxed already
+			return
 		}
+		writeTag(inv, attachments, want)
 		return
 	}
 	l := leaksOf(ctx, in)
