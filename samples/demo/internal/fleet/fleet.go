@@ -58,6 +58,7 @@ type Config struct {
 	Dir      string // folder for the processes' folders
 	Registry Registry
 	Ports    *Ports
+	Plain    bool                                            // plain dubbo-go: readiness from its own probe server
 	Timeout  time.Duration                                   // of a request
 	Env      []string                                        // added to every process
 	Line     func(from *Instance, line string, at time.Time) // each line of output; called concurrently
@@ -146,8 +147,8 @@ func (f *Fleet) launch(s *Slot, label string) (*Instance, error) {
 		Registry: f.cfg.Registry, Tag: s.Tag, Port: s.port, ProbePort: s.probe, MetadataPort: s.metadata,
 		Window: s.Window, Timeout: f.cfg.Timeout, Private: dir,
 	}
-	if s.App == "gateway" {
-		settings.ProbePort = 0 // it has a health page of its own
+	if s.App == "gateway" || !f.cfg.Plain {
+		settings.ProbePort = 0 // the gateway has a health page of its own, the others SHOP_READY
 	}
 	conf, err := Render(filepath.Join(f.cfg.Root, "samples", s.App, "conf", "dubbogo.yml"), settings)
 	if err != nil {
@@ -158,6 +159,9 @@ func (f *Fleet) launch(s *Slot, label string) (*Instance, error) {
 		return nil, fmt.Errorf("fleet: %s: %w", i.Name, err)
 	}
 	args, env := command(i, f.cfg, dir, file)
+	if s.App != "gateway" && !f.cfg.Plain {
+		env = append(env, fmt.Sprintf("SHOP_READY=127.0.0.1:%d", s.probe))
+	}
 	i.Started = time.Now()
 	i.Process, err = launch(dir, append([]string{filepath.Join(f.cfg.Bin, s.App)}, args...), append(env, f.cfg.Env...),
 		func(line string) { f.cfg.Line(i, line, time.Now()) })

@@ -33,7 +33,8 @@ func (s *Slot) httpAddress() string { return fmt.Sprintf("127.0.0.1:%d", s.http)
 func (s *Slot) URL() string { return "http://" + s.httpAddress() }
 
 // readyURL answers 200 when the instance is ready: the gateway's own health page,
-// else that of dubbo-go's probe server, which is ready once it is registered.
+// else dubbo-go's readiness, true once the instance is registered: on an address of
+// the shop's own, for dubbo-go's probe server (plain) listens on all of them.
 func (s *Slot) readyURL() string {
 	if s.App == "gateway" {
 		return s.URL() + "/healthz"

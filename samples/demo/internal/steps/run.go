@@ -89,6 +89,7 @@ func New(cfg Config) *Run {
 	r := &Run{cfg: cfg, times: cfg.times(), start: time.Now(), apps: map[string][]*fleet.Instance{}, loaded: make(chan struct{})}
 	r.cfg.Fleet.Line, r.cfg.Fleet.Timeout = r.line, cfg.Timeout
 	if cfg.Plain {
+		r.cfg.Fleet.Plain = true
 		r.cfg.Fleet.Env = append(r.cfg.Fleet.Env, "GRAYLANE_MODE=off")
 	}
 	r.fleet = fleet.New(r.cfg.Fleet)

@@ -34,6 +34,9 @@ func Load(path string) (stopped <-chan struct{}, err error) {
 		}
 	}()
 	c := make(chan struct{})
+	if err := serveReady(); err != nil {
+		return nil, err
+	}
 	extension.AddCustomShutdownCallback(sync.OnceFunc(func() { close(c) }))
 	if err := dubbo.Load(dubbo.WithPath(path)); err != nil {
 		return nil, fmt.Errorf("configuration %s: %w", path, err)
