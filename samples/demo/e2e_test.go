@@ -15,6 +15,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -140,6 +142,26 @@ func TestDemo(t *testing.T) {
 			if strings.Contains(lines.Text(), "1 lanes") { // all processes are up, under load
 				break
 			}
+		}
+		if err := d.cmd.Process.Signal(syscall.SIGINT); err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.Copy(io.Discard, d.stdout)
+		if code := d.end(); code != 1 || !strings.Contains(d.stderr.String(), "interrupted") {
+			t.Errorf("exit code %d, want 1 and a word about it:\n%s", code, d.stderr.Bytes())
+		}
+	})
+
+	t.Run("interrupted while it builds", func(t *testing.T) {
+		if runtime.GOOS != "linux" {
+			t.Skip("sees the linker in /proc")
+		}
+		d := start(t, exe)
+		for end := time.Now().Add(time.Minute); !slices.ContainsFunc(processesOf(d.tmp), func(p string) bool { return strings.Contains(p, "/link ") }); {
+			if time.Now().After(end) {
+				t.Fatal("no linker was seen")
+			}
+			time.Sleep(10 * time.Millisecond)
 		}
 		if err := d.cmd.Process.Signal(syscall.SIGINT); err != nil {
 			t.Fatal(err)

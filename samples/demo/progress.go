@@ -5,12 +5,13 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
 	"path"
 	"sync"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
+
+	"github.com/graylane/graylane/samples/demo/internal/report"
 )
 
 // progress tells what goes on: one line that is rewritten on a terminal, so that
@@ -24,12 +25,7 @@ type progress struct {
 }
 
 func newProgress(w io.Writer) *progress {
-	p := &progress{w: w, started: time.Now()}
-	if f, ok := w.(*os.File); ok {
-		info, err := f.Stat()
-		p.terminal = err == nil && info.Mode()&os.ModeCharDevice != 0
-	}
-	return p
+	return &progress{w: w, terminal: report.Terminal(w), started: time.Now()}
 }
 
 func (p *progress) line(format string, args ...any) {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"time"
 )
@@ -40,9 +41,12 @@ func Build(ctx context.Context, root, dir string, progress func(pkg string)) err
 	}
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = root
-	cmd.Env = append(os.Environ(), "GOTMPDIR="+dir)                       // what an interrupt leaves there goes with dir
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // lets it remove its own files
+	cmd.Env = append(os.Environ(), "GOTMPDIR="+dir) // what an interrupt leaves there goes with dir
+	cmd.SysProcAttr = attributes()
+	cmd.Cancel = func() error { return interruptGroup(cmd.Process) } // the compilers and linkers too
 	cmd.WaitDelay = 5 * time.Second
+	runtime.LockOSThread() // the kernel ends the build with the thread that started it
+	defer runtime.UnlockOSThread()
 	pipe, err := cmd.StderrPipe()
 	if err != nil {
 		return fmt.Errorf("fleet: build: %w", err)
@@ -61,6 +65,7 @@ func Build(ctx context.Context, root, dir string, progress func(pkg string)) err
 	}
 	if err := cmd.Wait(); err != nil {
 		if ctx.Err() != nil {
+			killGroup(cmd.Process) // whoever did not heed the interrupt
 			return context.Cause(ctx)
 		}
 		return fmt.Errorf("fleet: build: %w\n%s", err, said.Bytes())

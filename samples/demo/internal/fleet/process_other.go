@@ -13,3 +13,5 @@ import (
 func attributes() *syscall.SysProcAttr { return nil }
 
 func killGroup(p *os.Process) { _ = p.Kill() }
+
+func interruptGroup(p *os.Process) error { return p.Kill() }

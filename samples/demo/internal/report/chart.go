@@ -5,6 +5,7 @@ package report
 import (
 	"fmt"
 	"io"
+	"os"
 	"strconv"
 
 	"github.com/guptarohit/asciigraph"
@@ -13,6 +14,16 @@ import (
 	"github.com/graylane/graylane/samples/demo/internal/ramp"
 )
 
+// Terminal reports that w is a screen, which takes colours and lines that are rewritten.
+func Terminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
 // Ramp draws the share of a newcomer against its curve and lists the slices.
 func Ramp(w io.Writer, name string, slices []ramp.Slice) error {
 	expected, observed := make([]float64, len(slices)), make([]float64, len(slices))
@@ -20,11 +31,15 @@ func Ramp(w io.Writer, name string, slices []ramp.Slice) error {
 		expected[i], observed[i] = 100*s.P, 100*s.Share()
 	}
 	const columns = 5 // of the chart for each slice
-	chart := asciigraph.PlotMany([][]float64{expected, observed},
-		asciigraph.Height(8), asciigraph.Width(columns*len(slices)), asciigraph.LowerBound(0), asciigraph.Precision(0),
-		asciigraph.SeriesColors(asciigraph.Default, asciigraph.Green),
-		asciigraph.Caption(fmt.Sprintf("share of %s in percent over its first %.0f s: expected, observed (green)", name, slices[len(slices)-1].To.Seconds())))
-	if _, err := fmt.Fprintln(w, chart); err != nil {
+	options := []asciigraph.Option{
+		asciigraph.Height(8), asciigraph.Width(min(columns*len(slices), 100)), asciigraph.LowerBound(0), asciigraph.Precision(0),
+		asciigraph.SeriesChars(asciigraph.CreateCharSet("·"), asciigraph.DefaultCharSet),
+		asciigraph.Caption(fmt.Sprintf("share of %s in percent over its first %.0f s: expected (dots), observed (line)", name, slices[len(slices)-1].To.Seconds())),
+	}
+	if Terminal(w) {
+		options = append(options, asciigraph.SeriesColors(asciigraph.Default, asciigraph.Green))
+	}
+	if _, err := fmt.Fprintln(w, asciigraph.PlotMany([][]float64{expected, observed}, options...)); err != nil {
 		return err
 	}
 	t := tablewriter.NewTable(w, layout())

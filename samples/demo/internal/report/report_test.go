@@ -127,4 +127,7 @@ func TestRampIsDrawn(t *testing.T) {
 			t.Errorf("no %q in\n%s", want, out.String())
 		}
 	}
+	if strings.Contains(out.String(), "\033") {
+		t.Error("colours where there is no terminal")
+	}
 }
