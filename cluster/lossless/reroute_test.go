@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package lossless
+
+import (
+	"testing"
+	"time"
+
+	"dubbo.apache.org/dubbo-go/v3/common/constant"
+
+	"github.com/graylane/graylane/cluster/endpoint"
+	"github.com/graylane/graylane/filter/tag"
+	"github.com/graylane/graylane/internal/conf"
+)
+
+var protocols = []string{constant.TriProtocol, constant.DubboProtocol}
+
+// TestRefusedIsRerouted: with retries 0, a refusal because of closing takes the
+// instance out and the call to another of its level; the caller sees no error.
+func TestRefusedIsRerouted(t *testing.T) {
+	for _, protocol := range protocols {
+		r := newRig(t, protocol, "", "", "gray")
+		r.nodes[0].refuses(protocol, tag.RefusedClosing)
+		for range 50 {
+			if err := r.call(nil); err != nil {
+				t.Fatalf("%s: %v", protocol, err)
+			}
+		}
+		r.nodes[0].checkBooks(t, 1, 0, 1, 0, 1)
+		r.nodes[1].checkBooks(t, 50, 50, 0, 0, 0)
+		r.nodes[2].checkBooks(t, 0, 0, 0, 0, 0)
+		if !r.nodes[0].e.Closing() {
+			t.Errorf("%s: a refusal did not take the instance out", protocol)
+		}
+	}
+}
+
+// TestAttempts: at most three reroutes, each endpoint once, the first free.
+func TestAttempts(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		why    string // of the refusals
+		nodes  int
+		tokens float64 // in the budget
+		want   int64   // attempts
+	}{
+		{"first is free", tag.RefusedNotReady, 2, 0, 2},
+		{"then the budget pays", tag.RefusedNotReady, 3, 0, 2},
+		{"budget for one", tag.RefusedNotReady, 6, 1, 3},
+		{"at most three", tag.RefusedNotReady, 6, 50, 4},
+		{"each endpoint once", tag.RefusedNotReady, 2, 50, 2},
+		{"overloaded pays at once", tag.RefusedOverloaded, 6, 0, 1},
+		{"overloaded with budget", tag.RefusedOverloaded, 6, 2, 3},
+	} {
+		for _, protocol := range protocols {
+			settings(t, func(c *conf.Config) { c.Retry.BudgetPercent = 0 })
+			r := newRig(t, protocol, make([]string, tc.nodes)...)
+			r.budget.tokens, r.budget.at = tc.tokens, time.Now().Add(time.Hour) // no income
+			for _, n := range r.nodes {
+				n.refuses(protocol, tc.why)
+			}
+			r.budget.at = time.Now()
+			err := r.call(nil)
+			if err == nil {
+				t.Fatalf("%s: no error", tc.name)
+			}
+			if v := judge(err); v.outcome != endpoint.Refused || v.refused != tc.why {
+				t.Errorf("%s, %s: the caller sees %v, want the refusal", tc.name, protocol, err)
+			}
+			if got := r.total(); got != tc.want {
+				t.Errorf("%s, %s: %d attempts, want %d", tc.name, protocol, got, tc.want)
+			}
+			for _, n := range r.nodes {
+				if n.calls.Load() > 1 {
+					t.Errorf("%s, %s: one endpoint was tried %d times", tc.name, protocol, n.calls.Load())
+				}
+			}
+		}
+	}
+}
