@@ -17,6 +17,7 @@ import (
 
 	"github.com/graylane/graylane/filter/tag"
 	"github.com/graylane/graylane/internal/conf"
+	"github.com/graylane/graylane/internal/refusal"
 )
 
 var _ cluster.Interceptor = Interceptor{}
@@ -233,7 +234,7 @@ func firstAnswer(ways []string) string {
 // caller that it had refused the call, and so never run.
 func ownError(res result.Result) {
 	err := res.Error()
-	if err == nil {
+	if err == nil || refusal.Own(res) {
 		return
 	}
 	var e *triple_protocol.Error

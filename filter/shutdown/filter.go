@@ -12,6 +12,8 @@ import (
 	"dubbo.apache.org/dubbo-go/v3/filter"
 	"dubbo.apache.org/dubbo-go/v3/protocol/base"
 	"dubbo.apache.org/dubbo-go/v3/protocol/result"
+
+	"github.com/graylane/graylane/internal/refusal"
 )
 
 // Name is the filter's name in dubbogo.yml. It must be the first of a service's
@@ -46,15 +48,22 @@ func (f *Filter) Invoke(ctx context.Context, invoker base.Invoker, inv base.Invo
 	if !s.triple && !c.overDubbo.Load() {
 		c.overDubbo.Store(true)
 	}
-	if !g.enter(c, g.now()) {
-		return refuse(s.triple, g.closingMark)
+	entered, marked := g.enter(c, g.now())
+	if !entered {
+		return refusal.Closing(s.triple, g.closingMark)
 	}
 	running := c.running(s.name, inv.MethodName())
 	running.Add(1)
-	finished := false
-	defer func() { g.leave(c, running, finished) }()
+	how := aborted
+	defer func() { g.leave(c, running, how, marked) }()
 	res := invoker.Invoke(ctx, inv)
-	finished = true
+	how = completed
+	if res == nil {
+		return nil
+	}
+	if refusal.Own(res) {
+		how = refused
+	}
 	if mark := g.mark(); mark != "" && stamp(res, s.triple, mark) && g.Closing() {
 		g.informed(c)
 	}

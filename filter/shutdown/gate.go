@@ -129,14 +129,15 @@ func (g *Gate) poke() {
 }
 
 // enter counts a call in, or refuses it. The call is in flight before the state
-// is looked at, so that none slips through after a wait for idle.
-func (g *Gate) enter(c *caller, now int64) bool {
+// is looked at, so that none slips through after a wait for idle. marked reports
+// that the instance was leaving already.
+func (g *Gate) enter(c *caller, now int64) (entered, marked bool) {
 	g.inflight.Add()
 	state := g.state.Load()
 	if state == refusing && c.reroutes {
 		c.refused.Add(1)
 		g.inflight.Done()
-		return false
+		return false, true
 	}
 	c.accepted.Add(1)
 	c.lastStart.Store(now)
@@ -144,14 +145,30 @@ func (g *Gate) enter(c *caller, now int64) bool {
 	if state != serving {
 		c.afterMark.Add(1)
 	}
-	return true
+	return true, state != serving
 }
 
-// leave counts a call out. A handler that panicked did not finish.
-func (g *Gate) leave(c *caller, running *atomic.Int64, finished bool) {
-	if finished {
+// How a call that entered has left.
+type end int
+
+const (
+	aborted   end = iota // the handler panicked
+	completed            // it returned
+	refused              // a limit kept the call from it
+)
+
+// leave counts a call out. One that a limit refused was not accepted after all.
+func (g *Gate) leave(c *caller, running *atomic.Int64, how end, marked bool) {
+	switch how {
+	case completed:
 		c.completed.Add(1)
-	} else {
+	case refused:
+		c.refused.Add(1)
+		c.accepted.Add(^uint64(0))
+		if marked {
+			c.afterMark.Add(^uint64(0))
+		}
+	default:
 		c.aborted.Add(1)
 	}
 	running.Add(-1)

@@ -3,12 +3,9 @@
 package shutdown
 
 import (
-	"errors"
 	"maps"
 
-	"dubbo.apache.org/dubbo-go/v3/protocol/dubbo/hessian2"
 	"dubbo.apache.org/dubbo-go/v3/protocol/result"
-	"dubbo.apache.org/dubbo-go/v3/protocol/triple/triple_protocol"
 
 	"github.com/graylane/graylane/filter/tag"
 )
@@ -19,9 +16,6 @@ const (
 	dubboVersionKey = "dubbo"
 	dubboVersion    = "2.0.2"
 )
-
-// errClosing is the text of a refusal; callers decide by its type, not by it.
-var errClosing = errors.New("graylane: not executed: the instance is closing")
 
 // stamp puts the mark on an answer and reports whether it will reach the caller.
 //
@@ -50,15 +44,4 @@ func stamp(res result.Result, triple bool, mark string) bool {
 func answersAttachments(m map[string]any) bool {
 	v, ok := m[dubboVersionKey].(string)
 	return ok && v == dubboVersion
-}
-
-// refuse answers a call whose handler will never run.
-func refuse(triple bool, mark string) result.Result {
-	if !triple {
-		return &result.RPCResult{Err: &hessian2.GenericException{ExceptionClass: tag.RefusedClass, ExceptionMessage: tag.RefusedClosing}}
-	}
-	err := triple_protocol.NewError(triple_protocol.CodeUnavailable, errClosing)
-	err.Meta().Set(tag.KeyRefused, tag.RefusedClosing)
-	err.Meta().Set(tag.KeyState, mark)
-	return &result.RPCResult{Err: err}
 }
