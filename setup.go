@@ -19,6 +19,7 @@ import (
 
 	"github.com/graylane/graylane/cluster/lossless"
 	_ "github.com/graylane/graylane/cluster/tagrouter" // replaces the router `tag`
+	_ "github.com/graylane/graylane/filter/overload"   // what limits reject is refused
 	"github.com/graylane/graylane/filter/propagate"
 	"github.com/graylane/graylane/filter/shutdown"
 	"github.com/graylane/graylane/internal/conf"
@@ -107,6 +108,9 @@ func (processor) PostProcessReferenceConfig(u *common.URL) {
 		drop = nil
 	}
 	setFilters(u, constant.ReferenceFilterKey, constant.DefaultReferenceFilters, drop, nil)
+	if c.Mode == Enforce {
+		setTimeout(u)
+	}
 	cluster := u.GetParam(constant.ClusterKey, "")
 	switch {
 	case c.Mode == Observe:

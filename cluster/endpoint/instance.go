@@ -156,6 +156,9 @@ func (i *Instance) Outlier() bool { return i.flags.Load()&outlier != 0 }
 // Usable reports that the instance is neither closing nor an outlier.
 func (i *Instance) Usable() bool { return i.flags.Load()&(closing|outlier) == 0 }
 
+// Proven reports that the instance has answered, and that no timeout has followed.
+func (i *Instance) Proven() bool { return i.strikes.Load() == 0 && i.answered.Load() > 0 }
+
 // Strike counts a timeout or an unavailable answer and returns how many there
 // were in a row; an answer ends the row.
 func (i *Instance) Strike() int { return int(i.strikes.Add(1)) }

@@ -12,6 +12,7 @@ import (
 	"dubbo.apache.org/dubbo-go/v3/protocol/invocation"
 
 	"github.com/graylane/graylane/cluster/endpoint"
+	"github.com/graylane/graylane/internal/connect"
 	"github.com/graylane/graylane/internal/meta"
 	"github.com/graylane/graylane/internal/self"
 	"github.com/graylane/graylane/loadbalance/warmup"
@@ -53,7 +54,7 @@ func newFixed(d directory.Directory) fixed {
 		start, window := meta.Birth(func(k string) string { return u.GetParam(k, "") })
 		list = append(list, &endpoint.Endpoint{
 			Instance: endpoint.Shared.Acquire(u.Location, "", "", endpoint.Birth{Start: start, Window: window}),
-			Invoker:  i,
+			Invoker:  connect.New(i),
 			Weight:   warmup.Weight(u),
 		})
 	}

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -23,7 +22,7 @@ import (
 	"github.com/graylane/graylane/cluster/endpoint"
 	"github.com/graylane/graylane/cluster/tagrouter"
 	"github.com/graylane/graylane/filter/tag"
-	"github.com/graylane/graylane/internal/conf"
+	"github.com/graylane/graylane/internal/connect"
 	"github.com/graylane/graylane/loadbalance/warmup"
 )
 
@@ -39,8 +38,8 @@ type Invoker struct {
 	triple  bool
 
 	tag, force string // the reference's own, for calls without
-	timeout    string // of the reference, for the dubbo protocol, which forgets it
-	retries    int    // where they were set explicitly, else 0
+	limits     limits
+	retries    retries
 	policy     string // the balancer that the user named, "" for ours
 }
 
@@ -49,13 +48,11 @@ var _ base.Invoker = (*Invoker)(nil)
 // New returns an invoker over the endpoints of src, which is what d lists.
 func New(d directory.Directory, src endpoint.Source) *Invoker {
 	u := reference(d)
-	i := &Invoker{dir: d, budget: newBudget()}
+	i := &Invoker{dir: d, budget: newBudget(), limits: newLimits(u), retries: newRetries(u)}
 	if u != nil {
 		i.service = u.Service()
 		i.triple = isTriple(u)
 		i.tag, i.force = u.GetParam(tag.KeyTag, ""), u.GetParam(tag.KeyForce, "")
-		i.timeout = u.GetParam(constant.TimeoutKey, "")
-		i.retries = u.GetParamByIntValue(constant.RetriesKey, 0)
 		if i.policy = u.GetParam(constant.LoadbalanceKey, ""); i.policy == warmup.Name {
 			i.policy = ""
 		}
@@ -78,13 +75,18 @@ func (i *Invoker) Destroy() {
 
 // call is the state of one call over all endpoints that it tries.
 type call struct {
-	ctx      context.Context
+	base     context.Context    // as the caller handed it over
+	ctx      context.Context    // base, or one of ours that ends in time
+	cancel   context.CancelFunc // of the latter
 	inv      base.Invocation
 	wanted   string
 	force    bool
 	unary    bool
+	option   bool // max is the call's own
+	own      bool // max is not the reference's
 	trailer  *http.Header
-	timeout  string // the attachment as the caller set it
+	start    time.Duration
+	max      limit // as [call.limit] found it
 	tried    [maxReroutes + 1]*endpoint.Endpoint
 	attempts int
 	repeated int  // though the outcome was unknown
@@ -92,26 +94,40 @@ type call struct {
 }
 
 // Invoke sends the call. Its error wraps [endpoint.ErrNoEndpoint] if no endpoint
-// may serve it; any other error is the endpoint's own.
+// may serve it, and is [ErrNoResult] if a filter or client returned nothing; any
+// other error is the endpoint's own.
 func (i *Invoker) Invoke(ctx context.Context, inv base.Invocation) result.Result {
 	i.budget.calls.Add(1)
 	if err := ctx.Err(); err != nil { // nobody waits for it any more
 		return &result.RPCResult{Err: i.ended(err)}
 	}
-	c := call{ctx: ctx, inv: inv}
+	c := call{base: ctx, ctx: ctx, inv: inv}
 	c.wanted, c.force = i.wanted(inv)
 	// Until it is sent, a call has one goroutine: its maps are read without the lock.
 	if kind, ok := inv.Attributes()[constant.CallTypeKey]; !ok || kind == constant.CallUnary {
 		c.unary = true
+		own, _ := tag.Value(inv.Attachments()[constant.TimeoutKey])
+		c.limit(&i.limits, own)
+		if i.triple {
+			c.trailer = trailerOf(inv)
+			if c.own {
+				c.bound()
+			}
+		}
 	}
-	if i.triple && c.unary {
-		c.trailer = trailerOf(inv)
-	} else if !i.triple {
-		c.timeout, _ = inv.GetAttachment(constant.TimeoutKey)
+	res := i.run(&c)
+	if c.cancel != nil {
+		c.cancel()
 	}
+	return res
+}
+
+// run tries one endpoint after the other, until one answers or the call may go on
+// no more.
+func (i *Invoker) run(c *call) result.Result {
 	var last result.Result
 	for {
-		e, d, err := i.choose(&c)
+		e, d, err := i.choose(c)
 		if err != nil {
 			if last != nil {
 				return last // why the endpoints that there were did not serve
@@ -121,11 +137,14 @@ func (i *Invoker) Invoke(ctx context.Context, inv base.Invocation) result.Result
 		}
 		if d.Reason != "" && !c.fellBack {
 			c.fellBack = true
-			stats.fallback[reasonIndex(d.Reason)].Add(1)
+			countFallback(d.Reason)
 		}
-		res, v := i.send(&c, e, d)
-		if v.outcome == endpoint.Answered || !i.again(&c, e, d, v, res) {
+		res, v := i.send(c, e, d)
+		if v.outcome == endpoint.Answered || !i.again(c, e, d, v, res) {
 			return res
+		}
+		if i.triple && c.unary { // what is left of its time, no new timeout
+			c.bound()
 		}
 		last = res
 	}
@@ -231,15 +250,28 @@ func (c *call) fits(e *endpoint.Endpoint, d tagrouter.Decision) bool {
 	return !slices.Contains(c.tried[:c.attempts], e) && e.Begin(d.Last)
 }
 
+// ErrNoResult reports that an invoker returned neither an answer nor an error: a
+// fault of a filter or of a protocol. Whether the call was executed is unknown.
+var ErrNoResult = errors.New("lossless: neither an answer nor an error was returned")
+
 // send hands the call to the endpoint and counts it out, also on a panic.
 func (i *Invoker) send(c *call, e *endpoint.Endpoint, d tagrouter.Decision) (res result.Result, v verdict) {
 	v.outcome = endpoint.Unknown
 	defer func() { e.End(v.outcome) }()
 	c.tried[c.attempts] = e
 	c.attempts++
+	if w, ok := e.Invoker.(*connect.Invoker); ok && (w.EachCall() || !e.Proven()) {
+		if err := w.Ready(c.third()); err != nil {
+			return &result.RPCResult{Err: i.unreachable(err)}, verdict{outcome: endpoint.Failed, down: true}
+		}
+	}
 	i.prepare(c, e, d)
 	res = e.Invoker.Invoke(c.ctx, c.inv)
-	if err := res.Error(); err != nil {
+	if r, ok := res.(*result.RPCResult); res == nil || ok && r == nil {
+		return &result.RPCResult{Err: ErrNoResult}, v
+	}
+	err := res.Error()
+	if err != nil {
 		if v = judge(err); v.relayed(e.Instance) {
 			v = verdict{outcome: endpoint.Answered} // the refusal is one that its handler got
 		}
@@ -248,10 +280,28 @@ func (i *Invoker) send(c *call, e *endpoint.Endpoint, d tagrouter.Decision) (res
 	}
 	// No mark means "not warming" only where there could have been one: not on
 	// streams, nor on errors over the dubbo protocol.
-	if v.state != "" || v.refused != "" || c.unary && !e.Calibrated() && (i.triple || res.Error() == nil) {
+	if v.state != "" || v.refused != "" || c.unary && !e.Calibrated() && (i.triple || err == nil) {
 		heed(e.Instance, v)
 	}
 	return res, v
+}
+
+// third is how long a call may wait for a connection.
+func (c *call) third() time.Duration {
+	left := c.left()
+	if left == 0 {
+		left = defaultTimeout
+	}
+	return max(left/3, time.Millisecond)
+}
+
+// unreachable is the error of a call that got no connection, as the protocol would
+// say it.
+func (i *Invoker) unreachable(err error) error {
+	if i.triple {
+		return triple_protocol.NewError(triple_protocol.CodeUnavailable, err)
+	}
+	return err
 }
 
 // prepare writes what this endpoint must be told.
@@ -272,28 +322,8 @@ func (i *Invoker) prepare(c *call, e *endpoint.Endpoint, d tagrouter.Decision) {
 		clear(*c.trailer) // of the endpoint that refused
 	}
 	if !i.triple {
-		attach(c.inv, constant.TimeoutKey, c.remaining(i.timeout))
+		attach(c.inv, constant.TimeoutKey, c.timeout())
 	}
-}
-
-// remaining is the timeout attachment of a call over the dubbo protocol, which
-// ignores the context: the call's own, else the reference's, and at most what is
-// left of the deadline. Written anew for each endpoint, for dubbo-go replaces it
-// by a number that it cannot read again.
-func (c *call) remaining(reference string) string {
-	text := c.timeout
-	if text == "" {
-		text = reference
-	}
-	deadline, ok := c.ctx.Deadline()
-	if !ok {
-		return text
-	}
-	left := max(time.Until(deadline), time.Millisecond)
-	if own, err := time.ParseDuration(text); err == nil && own > 0 && own < left {
-		return text
-	}
-	return left.String()
 }
 
 // state returns the mark in a good answer, "" if there is none.
@@ -305,67 +335,4 @@ func (c *call) state(res result.Result) string {
 		return s
 	}
 	return ""
-}
-
-// again decides whether the call goes to another endpoint, after an outcome that
-// is not an answer.
-func (i *Invoker) again(c *call, e *endpoint.Endpoint, d tagrouter.Decision, v verdict, res result.Result) bool {
-	retry := conf.Current().Retry
-	share := retry.BudgetPercent / 100
-	may := c.attempts <= maxReroutes && c.ctx.Err() == nil
-	switch v.outcome {
-	case endpoint.Refused:
-		stats.refused.Add(1)
-		free := c.attempts == 1 && v.refused != tag.RefusedOverloaded
-		may = may && c.unary && (free || i.pay(share))
-	case endpoint.Failed:
-		eject(e.Instance, res.Error().Error())
-		may = may && (c.attempts == 1 || i.pay(share))
-	default:
-		if v.strike {
-			strike(e, d)
-		}
-		if may && c.unary && c.repeated < i.repeats(c.inv, retry) && i.pay(share) {
-			c.repeated++
-			stats.retried.Add(1)
-			return true
-		}
-		stats.unknown.Add(1)
-		reportUnknown(i.service, c.inv, e, res.Error())
-		return false
-	}
-	if may {
-		stats.rerouted.Add(1)
-		e.Reroute()
-	}
-	return may
-}
-
-func (i *Invoker) pay(share float64) bool {
-	if i.budget.spend(share) {
-		return true
-	}
-	stats.budgetExhausted.Add(1)
-	return false
-}
-
-// repeats returns how often a call whose outcome is unknown may be sent again:
-// retries as the call or the reference set them, and for idempotent methods
-// without any as often as a call is rerouted.
-func (i *Invoker) repeats(inv base.Invocation, r conf.Retry) int {
-	retries := i.retries
-	if own, ok := inv.GetAttachment(constant.RetriesKey); ok && own != "" {
-		if n, err := strconv.Atoi(own); err == nil {
-			retries = n
-		}
-	}
-	switch {
-	case r.Unknown == "dubbo":
-		return retries
-	case r.Unknown != "idempotent" || !slices.Contains(r.Idempotent, i.service+"/"+inv.MethodName()):
-		return 0
-	case retries > 0:
-		return retries
-	}
-	return maxReroutes
 }

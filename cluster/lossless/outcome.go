@@ -5,11 +5,11 @@ package lossless
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"strings"
 	"syscall"
 
-	"dubbo.apache.org/dubbo-go/v3/protocol/base"
 	"dubbo.apache.org/dubbo-go/v3/protocol/dubbo/hessian2"
 	"dubbo.apache.org/dubbo-go/v3/protocol/triple/triple_protocol"
 
@@ -28,7 +28,8 @@ type verdict struct {
 	outcome endpoint.Outcome
 	refused string // why, for a refusal
 	state   string // the provider's mark
-	strike  bool   // a timeout, or an endpoint that cannot be reached: it counts against it
+	strike  bool   // a timeout, or a connection that broke: it counts against the endpoint
+	down    bool   // no connection to it could be had: it is put out at once
 }
 
 // judge tells whether a call that ended with err was executed. What is not
@@ -44,22 +45,24 @@ func judge(err error) verdict {
 		}
 		return verdict{outcome: endpoint.Answered}
 	}
-	switch {
-	case javaThrowable(err):
+	if javaThrowable(err) {
 		return verdict{outcome: endpoint.Answered}
-	case neverSent(err):
-		return verdict{outcome: endpoint.Failed}
-	case errors.Is(err, context.Canceled):
-		return verdict{outcome: endpoint.Unknown}
 	}
-	return verdict{outcome: endpoint.Unknown, strike: true}
+	if never, down := neverSent(err); never {
+		return verdict{outcome: endpoint.Failed, down: down}
+	}
+	return verdict{outcome: endpoint.Unknown, strike: broken(err)}
 }
 
-// relayed reports that a refusal names another incarnation than the one that was
-// called: then a handler has handed on what somebody refused to it, and it ran.
+// relayed reports that a refusal is not this instance's own: then a handler has
+// handed on what somebody refused to it, and it ran. Only instances that publish an
+// incarnation refuse, and those with Graylane do not relay.
 func (v verdict) relayed(i *endpoint.Instance) bool {
+	if v.outcome != endpoint.Refused {
+		return false
+	}
 	kind, incarnation, _ := strings.Cut(v.state, ";")
-	return v.outcome == endpoint.Refused && i.Named() && kind == tag.StateClosing && incarnation != i.Incarnation
+	return !i.Named() || kind == tag.StateClosing && incarnation != i.Incarnation
 }
 
 func judgeTriple(err error, t *triple_protocol.Error) verdict {
@@ -69,36 +72,19 @@ func judgeTriple(err error, t *triple_protocol.Error) verdict {
 	if triple_protocol.IsWireError(t) { // the provider said so
 		return verdict{outcome: endpoint.Answered, state: first(t.Meta()[headerState])}
 	}
-	if neverSent(err) {
-		return verdict{outcome: endpoint.Failed}
+	if never, down := neverSent(err); never {
+		return verdict{outcome: endpoint.Failed, down: down}
 	}
 	return verdict{outcome: endpoint.Unknown, strike: t.Code() == triple_protocol.CodeDeadlineExceeded || t.Code() == triple_protocol.CodeUnavailable}
 }
 
-// neverSent reports that the request provably did not leave this process: no
-// connection was made, or the client was already closed.
-func neverSent(err error) bool {
-	if errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, base.ErrClientClosed) || errors.Is(err, base.ErrDestroyedInvoker) {
-		return true
-	}
-	var op *net.OpError
-	if errors.As(err, &op) && op.Op == "dial" {
-		return true
-	}
-	return gettyNeverSent(err.Error())
-}
-
-// gettyNeverSent knows the errors that dubbo-go's getty client returns before it
-// writes. They are unexported values, so that only their text can be compared:
-// dubbo-go v3.3.2 remoting/getty/getty_client.go, pool.go, remoting/exchange_client.go,
-// and dubbo-getty's session.go for the last.
-func gettyNeverSent(text string) bool {
-	return text == "session not exist" ||
-		text == "client closed" ||
-		text == "client have been closed" ||
-		strings.HasPrefix(text, "failed to create client connection to ") ||
-		strings.HasPrefix(text, "Failed to connect server ") ||
-		strings.HasSuffix(text, "session Already Closed") // before the write: the session refuses the package
+// broken reports a timeout or a connection that broke, as against a fault of the
+// call itself, such as a parameter that cannot be encoded.
+func broken(err error) bool {
+	var n net.Error
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, net.ErrClosed) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) ||
+		errors.As(err, &n) || err.Error() == gettyTimeout
 }
 
 // exception returns class and message of a typed exception of the dubbo protocol.
@@ -115,10 +101,11 @@ func exception(err error) (class, message string, ok bool) {
 }
 
 // javaThrowable recognises an exception that the provider answered and that
-// hessian decoded to a type of its own.
+// hessian decoded to a type of its own, or to none.
 func javaThrowable(err error) bool {
 	var j interface{ JavaClassName() string }
-	return errors.As(err, &j) || strings.HasPrefix(err.Error(), "java exception:")
+	text := err.Error()
+	return errors.As(err, &j) || strings.HasPrefix(text, "java exception:") || strings.HasPrefix(text, "got exception:")
 }
 
 // refusal cuts the reason out of a refusal's message: its first word.

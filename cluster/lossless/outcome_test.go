@@ -5,6 +5,8 @@ package lossless
 import (
 	"context"
 	"errors"
+	"net"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -12,6 +14,7 @@ import (
 
 	"dubbo.apache.org/dubbo-go/v3/common/constant"
 	"dubbo.apache.org/dubbo-go/v3/protocol/base"
+	"dubbo.apache.org/dubbo-go/v3/protocol/dubbo/hessian2"
 	"dubbo.apache.org/dubbo-go/v3/protocol/result"
 	"dubbo.apache.org/dubbo-go/v3/protocol/triple/triple_protocol"
 
@@ -41,16 +44,22 @@ func TestOutcomes(t *testing.T) {
 		{"case counts", "tri", timeout(), "get", "idempotent", "", 1, endpoint.Unknown},
 		{"listed, but never", "tri", timeout(), "Get", "never", "", 1, endpoint.Unknown},
 		{"dubbo without retries", "tri", timeout(), "Place", "dubbo", "", 1, endpoint.Unknown},
-		{"dubbo with retries", "tri", timeout(), "Place", "dubbo", "2", 2, endpoint.Unknown},
-		{"retries alone", "tri", timeout(), "Place", "idempotent", "2", 1, endpoint.Unknown},
+		{"dubbo with retries", "tri", timeout(), "Place", "dubbo", "retries=2", 2, endpoint.Unknown},
+		{"retries alone", "tri", timeout(), "Place", "idempotent", "retries=2", 1, endpoint.Unknown},
 		{"reset after the write", "dubbo", syscall.ECONNRESET, "Place", "idempotent", "", 1, endpoint.Unknown},
 		{"a word of the text proves nothing", "tri", triple_protocol.NewError(triple_protocol.CodeUnavailable, errors.New("connection refused")), "Place", "idempotent", "", 1, endpoint.Unknown},
 		{"business, not typed as from the wire", "tri", business, "Place", "idempotent", "", 1, endpoint.Unknown},
+		{"retries of the method", "tri", timeout(), "Pay", "dubbo", "methods.Pay.retries=1", 2, endpoint.Unknown},
+		{"no retries of the method", "tri", timeout(), "Pay", "dubbo", "methods.Pay.retries=0&retries=2", 1, endpoint.Unknown},
+		{"no retries of the call", "tri", timeout(), "Place", "dubbo", "retries=2&call=0", 1, endpoint.Unknown},
+		{"retries of the call", "tri", timeout(), "Place", "dubbo", "call=1", 2, endpoint.Unknown},
+		{"listed, but no retries wanted", "tri", timeout(), "Get", "idempotent", "retries=0", 1, endpoint.Unknown},
+		{"business error with retries", "dubbo", &hessian2.GenericException{ExceptionClass: "com.shop.OutOfStock"}, "Place", "dubbo", "retries=2", 1, endpoint.Answered},
+		{"no result", "tri", ErrNoResult, "Place", "idempotent", "", 1, endpoint.Unknown},
 		{"client closed", "dubbo", base.ErrClientClosed, "Place", "never", "", 2, endpoint.Failed},
 		{"destroyed", "dubbo", base.ErrDestroyedInvoker, "Place", "never", "", 2, endpoint.Failed},
-		{"no session", "dubbo", errors.New("session not exist"), "Place", "never", "", 2, endpoint.Failed},
-		{"session closed before the write", "dubbo", errors.New("session session{1} session Already Closed"), "Place", "never", "", 2, endpoint.Failed},
-		{"connection refused", "tri", triple_protocol.NewError(triple_protocol.CodeUnavailable, syscall.ECONNREFUSED), "Place", "never", "", 2, endpoint.Failed},
+		{"refused by a port that once was", "dubbo", syscall.ECONNREFUSED, "Place", "never", "", 1, endpoint.Unknown},
+		{"dial", "tri", triple_protocol.NewError(triple_protocol.CodeUnavailable, &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}), "Place", "never", "", 2, endpoint.Failed},
 	} {
 		settings(t, func(c *conf.Config) {
 			c.Retry.Unknown = tc.unknown
@@ -58,8 +67,16 @@ func TestOutcomes(t *testing.T) {
 			c.Outlier.BaseEjectionTime = time.Hour
 		})
 		r := newRig(t, tc.protocol, "", "")
+		attachments := map[string]any{}
 		if tc.retries != "" {
-			r.url.SubURL.SetParam(constant.RetriesKey, tc.retries)
+			for _, p := range strings.Split(tc.retries, "&") {
+				k, v, _ := strings.Cut(p, "=")
+				if k == "call" {
+					attachments[constant.RetriesKey] = v
+					continue
+				}
+				r.url.SubURL.SetParam(k, v)
+			}
 			r.view.close()
 			r.Invoker = New(r, r)
 			t.Cleanup(r.view.close)
@@ -68,12 +85,15 @@ func TestOutcomes(t *testing.T) {
 		for _, n := range r.nodes {
 			n.answer = func(ctx context.Context, inv base.Invocation) result.Result {
 				if first.CompareAndSwap(nil, n) {
+					if tc.err == ErrNoResult { //nolint:errorlint // this very value
+						return nil
+					}
 					return &result.RPCResult{Err: tc.err}
 				}
 				return ok(ctx, inv)
 			}
 		}
-		err := r.Invoke(context.Background(), call1(tc.method, nil)).Error()
+		err := r.Invoke(context.Background(), call1(tc.method, attachments)).Error()
 		if tc.attempts == 1 && !errors.Is(err, tc.err) || tc.attempts == 2 && err != nil {
 			t.Errorf("%s: %v", tc.name, err)
 		}
@@ -85,9 +105,11 @@ func TestOutcomes(t *testing.T) {
 		switch tc.outcome {
 		case endpoint.Failed:
 			want.Failed, want.Rerouted = 1, 1
-			if !first.Load().e.Outlier() {
-				t.Errorf("%s: no outlier", tc.name)
+			if own := errors.Is(tc.err, base.ErrDestroyedInvoker); first.Load().e.Outlier() == own {
+				t.Errorf("%s: outlier %t, want %t", tc.name, !own, own)
 			}
+		case endpoint.Answered:
+			want.Sent, want.Answered = 1, 1
 		default:
 			want.Sent, want.Unknown = 1, 1
 		}

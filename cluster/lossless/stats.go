@@ -43,6 +43,13 @@ func reasonIndex(r tagrouter.Reason) int {
 	return -1
 }
 
+// countFallback counts a call that is served below its tag, once a call.
+func countFallback(r tagrouter.Reason) {
+	if n := reasonIndex(r); n >= 0 {
+		stats.fallback[n].Add(1)
+	}
+}
+
 // ReadStats returns the counters.
 func ReadStats() Stats {
 	s := Stats{

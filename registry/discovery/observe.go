@@ -9,6 +9,7 @@ import (
 	"dubbo.apache.org/dubbo-go/v3/protocol/result"
 
 	"github.com/graylane/graylane/internal/conf"
+	"github.com/graylane/graylane/internal/connect"
 )
 
 // ServedBy is the invocation attribute that holds the invoker which served a call
@@ -18,12 +19,13 @@ const ServedBy = "graylane-served-by"
 // recorder notes in the invocation who served it.
 type recorder struct{ base.Invoker }
 
-// observed wraps an invoker in mode observe only.
+// observed wraps an invoker for the mode: in mode observe it notes whom it served,
+// otherwise it can be asked for its connection.
 func observed(i base.Invoker) base.Invoker {
 	if conf.Current().Mode == conf.Observe {
 		return &recorder{i}
 	}
-	return i
+	return connect.New(i)
 }
 
 // Invoke notes and passes on.

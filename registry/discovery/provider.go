@@ -16,6 +16,7 @@ import (
 
 	"github.com/graylane/graylane/cluster/endpoint"
 	"github.com/graylane/graylane/filter/tag"
+	"github.com/graylane/graylane/internal/conf"
 	"github.com/graylane/graylane/internal/meta"
 	"github.com/graylane/graylane/internal/self"
 )
@@ -119,6 +120,9 @@ func (d *Directory) connect(p *provider, u *common.URL, pause time.Duration) {
 	merged := u.MergeURL(d.ref)
 	// dubbo-go merges a reference's own tag into the provider; Java does not.
 	merged.SetParam(constant.Tagkey, u.GetParam(constant.Tagkey, ""))
+	if own := d.ref.GetParam(constant.TimeoutKey, ""); own != "" && conf.Current().Mode == conf.Enforce {
+		merged.SetParam(constant.TimeoutKey, own) // dubbo-go takes it for references with a list of methods only
+	}
 	key := merged.ServiceKey()
 	d.mu.Lock()
 	if !d.gone { // else nobody would unregister it
