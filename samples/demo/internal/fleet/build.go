@@ -12,6 +12,8 @@ import (
 	"runtime"
 	"strings"
 	"time"
+
+	"github.com/graylane/graylane/internal/testkit/child"
 )
 
 // Module is the path of this repository's module.
@@ -42,8 +44,8 @@ func Build(ctx context.Context, root, dir string, progress func(pkg string)) err
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = root
 	cmd.Env = append(os.Environ(), "GOTMPDIR="+dir) // what an interrupt leaves there goes with dir
-	cmd.SysProcAttr = attributes()
-	cmd.Cancel = func() error { return interruptGroup(cmd.Process) } // the compilers and linkers too
+	cmd.SysProcAttr = child.Attributes()
+	cmd.Cancel = func() error { return child.InterruptGroup(cmd.Process) } // the compilers and linkers too
 	cmd.WaitDelay = 5 * time.Second
 	runtime.LockOSThread() // the kernel ends the build with the thread that started it
 	defer runtime.UnlockOSThread()
@@ -65,7 +67,7 @@ func Build(ctx context.Context, root, dir string, progress func(pkg string)) err
 	}
 	if err := cmd.Wait(); err != nil {
 		if ctx.Err() != nil {
-			killGroup(cmd.Process) // whoever did not heed the interrupt
+			child.KillGroup(cmd.Process) // whoever did not heed the interrupt
 			return context.Cause(ctx)
 		}
 		return fmt.Errorf("fleet: build: %w\n%s", err, said.Bytes())

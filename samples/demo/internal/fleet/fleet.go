@@ -18,6 +18,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/graylane/graylane/internal/testkit/child"
 )
 
 // How long a process may take to become ready and to leave.
@@ -42,7 +44,7 @@ func (s *Slot) Address() string { return fmt.Sprintf("127.0.0.1:%d", s.port) }
 
 // Instance is one incarnation of a slot.
 type Instance struct {
-	*Process
+	*child.Process
 	Slot     *Slot
 	Name     string    // unique in the run: order-1.2 is the second process of order-1
 	Label    string    // what the process calls itself: order-1, later order-1-v2
@@ -162,8 +164,10 @@ func (f *Fleet) launch(s *Slot, label string) (*Instance, error) {
 	if s.App != "gateway" && !f.cfg.Plain {
 		env = append(env, fmt.Sprintf("SHOP_READY=127.0.0.1:%d", s.probe))
 	}
+	// Ten processes share the machine: heaps are small, so fewer collections cost little memory.
+	env = append(env, "GOGC=400")
 	i.Started = time.Now()
-	i.Process, err = launch(dir, append([]string{filepath.Join(f.cfg.Bin, s.App)}, args...), append(env, f.cfg.Env...),
+	i.Process, err = child.Start(dir, append([]string{filepath.Join(f.cfg.Bin, s.App)}, args...), append(env, f.cfg.Env...),
 		func(line string) { f.cfg.Line(i, line, time.Now()) })
 	if err != nil {
 		return nil, err
@@ -245,7 +249,7 @@ func (f *Fleet) Close() error {
 
 // Tail returns the last line that the process wrote, for an error message.
 func (i *Instance) Tail() string {
-	b, err := os.ReadFile(filepath.Join(i.Dir, LogName))
+	b, err := os.ReadFile(filepath.Join(i.Dir, child.LogName))
 	lines := strings.Split(strings.TrimSpace(string(b)), "\n")
 	last := strings.TrimSpace(lines[len(lines)-1])
 	if err != nil || last == "" {

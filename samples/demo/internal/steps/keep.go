@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/graylane/graylane/samples/demo/internal/fleet"
+	"github.com/graylane/graylane/internal/testkit/child"
 )
 
 // Keep starts the first fleet, without load, and returns how to use it.
@@ -21,7 +21,7 @@ func (r *Run) Keep(ctx context.Context) (string, error) {
 	fmt.Fprintf(&b, "gateway  %s\n", url)
 	for _, i := range r.fleet.All() {
 		if i != r.gateway {
-			fmt.Fprintf(&b, "%-11s tri://%s  log %s/%s\n", i.Slot.Name, i.Slot.Address(), i.Dir, fleet.LogName)
+			fmt.Fprintf(&b, "%-11s tri://%s  log %s/%s\n", i.Slot.Name, i.Slot.Address(), i.Dir, child.LogName)
 		}
 	}
 	fmt.Fprintf(&b, `try: curl -s -H 'x-lane: gray' -d '{"user_id":"demo-1","items":[{"sku":"tea","quantity":1}]}' %s/api/orders`, url)

@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package fleet
+// Package child runs programs that must not outlive whoever started them: those
+// of tests, rigs and the demo.
+//
+// On Linux the kernel ends a child when its parent dies, however it does;
+// elsewhere a child outlives a parent that is killed by -9.
+package child
 
 import (
 	"bytes"
@@ -23,8 +28,8 @@ const LogName = "out.log"
 // killTimeout bounds the wait for a killed process.
 const killTimeout = 10 * time.Second
 
-// Process is one child: it has a folder and a process group of its own and, on
-// Linux, does not outlive the demo even if that is killed. Safe for concurrent use.
+// Process is one child, with a folder and a process group of its own. Safe for
+// concurrent use.
 type Process struct {
 	Dir string
 
@@ -33,20 +38,19 @@ type Process struct {
 	err  error         // of its end; read after done
 }
 
-// launch starts argv in dir and hands each line of its output to line, which one
+// Start runs argv in dir and hands each line of its output to line, which one
 // goroutine calls. The output is also kept in the file LogName.
-func launch(dir string, argv, env []string, line func(string)) (*Process, error) {
+func Start(dir string, argv, env []string, line func(string)) (*Process, error) {
 	file, err := os.OpenFile(filepath.Join(dir, LogName), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("fleet: %w", err)
+		return nil, fmt.Errorf("child: %w", err)
 	}
 	out := &splitter{file: file, line: line}
 	cmd := exec.CommandContext(context.Background(), argv[0], argv[1:]...)
-	// Ten processes share the machine: heaps are small, so fewer collections cost little memory.
-	cmd.Dir, cmd.Env = dir, append(append(os.Environ(), "GOGC=400"), env...)
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), env...)
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.WaitDelay = time.Second
-	cmd.SysProcAttr = attributes()
+	cmd.SysProcAttr = Attributes()
 	p := &Process{Dir: dir, cmd: cmd, done: make(chan struct{})}
 	started := make(chan error, 1)
 	go func() {
@@ -64,7 +68,7 @@ func launch(dir string, argv, env []string, line func(string)) (*Process, error)
 	}()
 	if err := <-started; err != nil {
 		<-p.done
-		return nil, fmt.Errorf("fleet: %w", err)
+		return nil, fmt.Errorf("child: %w", err)
 	}
 	return p, nil
 }
@@ -90,7 +94,7 @@ func (p *Process) Signal(sig syscall.Signal) (time.Time, error) {
 	at := time.Now()
 	err := p.cmd.Process.Signal(sig)
 	if errors.Is(err, os.ErrProcessDone) {
-		return at, fmt.Errorf("fleet: process %d has already ended: %w", p.PID(), err)
+		return at, fmt.Errorf("child: process %d has already ended: %w", p.PID(), err)
 	}
 	return at, err
 }
@@ -105,7 +109,7 @@ func (p *Process) Wait(ctx context.Context, limit time.Duration) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	case <-late.C:
-		return fmt.Errorf("fleet: process %d is still there %v later", p.PID(), limit)
+		return fmt.Errorf("child: process %d is still there %v later", p.PID(), limit)
 	}
 }
 
@@ -115,12 +119,12 @@ func (p *Process) Kill() error {
 	if !p.Running() {
 		return nil
 	}
-	killGroup(p.cmd.Process)
+	KillGroup(p.cmd.Process)
 	select {
 	case <-p.done:
 		return nil
 	case <-time.After(killTimeout):
-		return fmt.Errorf("fleet: process %d is still there %v after kill -9", p.PID(), killTimeout)
+		return fmt.Errorf("child: process %d is still there %v after kill -9", p.PID(), killTimeout)
 	}
 }
 

@@ -2,7 +2,7 @@
 
 //go:build unix
 
-package fleet
+package child
 
 import (
 	"context"
@@ -41,7 +41,7 @@ func (l *lines) get() []string {
 
 func shell(t *testing.T, script string, l *lines) *Process {
 	t.Helper()
-	p, err := launch(t.TempDir(), []string{"/bin/sh", "-c", script}, []string{"WORD=environment"}, l.add)
+	p, err := Start(t.TempDir(), []string{"/bin/sh", "-c", script}, []string{"WORD=environment"}, l.add)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +66,7 @@ func TestOutputIsCutIntoLines(t *testing.T) {
 
 func TestSigtermIsAnsweredAndTimed(t *testing.T) {
 	l, up := &lines{}, make(chan struct{})
-	p, err := launch(t.TempDir(), []string{"/bin/sh", "-c", `trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.01; done`}, nil, func(s string) {
+	p, err := Start(t.TempDir(), []string{"/bin/sh", "-c", `trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.01; done`}, nil, func(s string) {
 		l.add(s)
 		if s == "up" {
 			close(up)
@@ -96,7 +96,7 @@ func TestSigtermIsAnsweredAndTimed(t *testing.T) {
 // kill -9 takes the whole group, and at once.
 func TestKillTakesTheGroup(t *testing.T) {
 	child := make(chan int, 1)
-	p, err := launch(t.TempDir(), []string{"/bin/sh", "-c", `sleep 600 & echo $!; wait`}, nil, func(s string) {
+	p, err := Start(t.TempDir(), []string{"/bin/sh", "-c", `sleep 600 & echo $!; wait`}, nil, func(s string) {
 		if pid, err := strconv.Atoi(strings.TrimSpace(s)); err == nil {
 			child <- pid
 		}
@@ -147,36 +147,7 @@ func TestWaitIsBounded(t *testing.T) {
 }
 
 func TestProgramThatIsMissing(t *testing.T) {
-	if _, err := launch(t.TempDir(), []string{"/does/not/exist"}, nil, func(string) {}); err == nil {
+	if _, err := Start(t.TempDir(), []string{"/does/not/exist"}, nil, func(string) {}); err == nil {
 		t.Error("no error")
-	}
-}
-
-func TestPortsAreFreeAndDifferent(t *testing.T) {
-	var p Ports
-	seen := map[int]bool{}
-	for range 50 {
-		port, err := p.Next()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if seen[port] || port < lowPort || port >= highPort {
-			t.Errorf("port %d: seen before (%v) or out of range", port, seen[port])
-		}
-		seen[port] = true
-	}
-}
-
-func TestClosedFleetStartsNothing(t *testing.T) {
-	f := New(Config{Ports: &Ports{}, Guard: func(f func()) { f() }})
-	if err := f.Close(); err != nil {
-		t.Fatal(err)
-	}
-	s, err := f.NewSlot("order", "order-1", "", 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := f.Start(context.Background(), s, s.Name); err == nil || !strings.Contains(err.Error(), "closed") {
-		t.Errorf("got %v", err)
 	}
 }
