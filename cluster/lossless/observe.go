@@ -96,7 +96,7 @@ func compare(d tagrouter.Decision, err error, by any, all []*endpoint.Endpoint) 
 	case n < 0 || err == nil && slices.ContainsFunc(d.Pool.All(), same):
 	case err != nil:
 		differences.none.Add(1)
-	case all[n].Tag != d.Level:
+	case !d.Holds(all[n]): // a rule may have put it there, whatever tag it carries
 		differences.lane.Add(1)
 	default:
 		differences.state.Add(1)

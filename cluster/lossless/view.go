@@ -29,10 +29,12 @@ type view struct {
 	done     chan struct{}
 	once     sync.Once
 	cancel   []func()
+	apps     map[string]bool // whose rules are followed
+	closed   bool
 }
 
 func newView(src endpoint.Source, service string) *view {
-	v := &view{src: src, service: service, dirty: make(chan struct{}, 1), done: make(chan struct{})}
+	v := &view{src: src, service: service, dirty: make(chan struct{}, 1), done: make(chan struct{}), apps: map[string]bool{}}
 	v.timer = time.AfterFunc(time.Hour, v.poke)
 	v.cancel = []func(){src.Watch(v.poke), endpoint.Shared.Watch(v.poke)}
 	v.refresh()
@@ -68,8 +70,11 @@ func (v *view) refresh() *tagrouter.Snapshot {
 	if err != nil {
 		p = 1
 	}
-	s := tagrouter.Build(v.src.Endpoints(), tagrouter.Options{
+	list := v.src.Endpoints()
+	v.followRules(list)
+	s := tagrouter.Build(list, tagrouter.Options{
 		Ramp:         endpoint.Ramp{Exponent: p, Floor: c.Warmup.MinPercent / 100, Boost: c.Warmup.MaxBoost},
+		Rules:        tagrouter.Rules.Rule,
 		UntaggedAny:  c.Routing.UntaggedFallback == "any",
 		BaselineSeen: v.baseline,
 		Java:         c.Routing.Compat == "java",
@@ -82,6 +87,22 @@ func (v *view) refresh() *tagrouter.Snapshot {
 	v.cur.Store(s)
 	v.arm(s)
 	return s
+}
+
+// followRules asks for the rules of the applications behind the endpoints. It waits
+// for none: a rule that comes later pokes. Following ends with the view, for an
+// application that is gone now comes back with its next release.
+func (v *view) followRules(list []*endpoint.Endpoint) {
+	last := ""
+	for _, e := range list {
+		if e.App == last || v.closed {
+			continue
+		}
+		if last = e.App; last != "" && !v.apps[last] {
+			v.apps[last] = true
+			v.cancel = append(v.cancel, tagrouter.Rules.Follow(last, v.poke))
+		}
+	}
 }
 
 // arm has the snapshot built anew when the next endpoint turns warm.
@@ -100,6 +121,9 @@ func (v *view) arm(s *tagrouter.Snapshot) {
 func (v *view) close() {
 	v.once.Do(func() {
 		close(v.done)
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		v.closed = true
 		v.timer.Stop()
 		for _, cancel := range v.cancel {
 			cancel()

@@ -4,6 +4,7 @@ package tagrouter
 
 import (
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"dubbo.apache.org/dubbo-go/v3/cluster/router"
@@ -34,9 +35,10 @@ func (factory) NewPriorityRouter(u *common.URL) (router.PriorityRouter, error) {
 	return &Router{url: u}, nil
 }
 
-// Router is the ladder over instance tags for clusters and directories other
-// than Graylane's own. dubbo-go hands it a list per call, so that it takes time
-// proportional to the list. It holds no rules and no list of its own.
+// Router is the ladder for clusters and directories other than Graylane's own.
+// dubbo-go hands it a list per call, so that it takes time proportional to the
+// list, and tells it nothing of states, so that every instance counts as usable.
+// It holds no rules and no list of its own.
 type Router struct {
 	url      *common.URL
 	baseline atomic.Bool // an instance without tag has been seen
@@ -50,34 +52,44 @@ func (r *Router) URL() *common.URL { return r.url }
 // Priority is that of the built-in; smaller runs first.
 func (r *Router) Priority() int64 { return 0 }
 
-// Notify remembers whether there has been a baseline, not the list: see Route.
+// followed are the applications whose rules routers of this process need. dubbo-go
+// never ends a router, so that they are followed to the end of the process.
+var followed sync.Map //nolint:gochecknoglobals // applications are few, and the same for all references
+
+// Notify remembers whether there has been a baseline, not the list: see Route. It
+// asks for the rules of the applications behind the list and waits for none.
 func (r *Router) Notify(list []base.Invoker) {
-	if len(tagged(list, "")) > 0 {
-		r.baseline.Store(true)
+	last := ""
+	for n := range list {
+		app, own, _ := invokers(list).at(n)
+		if own == "" {
+			r.baseline.Store(true)
+		}
+		if app == last || app == "" {
+			continue
+		}
+		last = app
+		if _, known := followed.LoadOrStore(app, true); !known {
+			Rules.Follow(app, func() {}) // a call reads the rule, nobody must be woken
+		}
 	}
 }
 
 // Route returns the invokers of the highest level that has any. An empty list
 // makes dubbo-go answer "No provider available".
 func (r *Router) Route(list []base.Invoker, u *common.URL, inv base.Invocation) []base.Invoker {
+	routing := conf.Current().Routing
 	wanted, force := Wanted(u, inv)
-	for level, more := wanted, true; more; level, more = parent(level, force) {
-		if found := tagged(list, level); len(found) > 0 {
-			return found
-		}
-	}
-	if wanted == "" && (!r.baseline.Load() || conf.Current().Routing.UntaggedFallback == "any") {
-		return list
-	}
-	return nil
-}
-
-func tagged(list []base.Invoker, level string) []base.Invoker {
+	p := place(invokers(list), Rules.Rule, routing.Compat == "java")
 	var found []base.Invoker
-	for _, i := range list {
-		if i.GetURL().GetParam(constant.Tagkey, "") == level {
-			found = append(found, i)
+	p.steps(wanted, force, func(level string, barred []bool) bool {
+		for _, n := range p.take(level, barred) {
+			found = append(found, list[n])
 		}
+		return len(found) == 0
+	})
+	if wanted == "" && len(found) == 0 && p.anyServes(routing.UntaggedFallback == "any", r.baseline.Load()) {
+		return list
 	}
 	return found
 }

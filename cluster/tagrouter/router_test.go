@@ -5,20 +5,22 @@ package tagrouter
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
 	"dubbo.apache.org/dubbo-go/v3/common"
-	"dubbo.apache.org/dubbo-go/v3/common/constant"
 	"dubbo.apache.org/dubbo-go/v3/common/extension"
 	"dubbo.apache.org/dubbo-go/v3/protocol/base"
 	"dubbo.apache.org/dubbo-go/v3/protocol/invocation"
 
+	"github.com/graylane/graylane/cluster/endpoint"
 	"github.com/graylane/graylane/filter/tag"
 	"github.com/graylane/graylane/internal/conf"
 )
 
-func address(n int) string { return fmt.Sprintf("10.0.0.%d:20000", n) }
+// address is that of the n-th instance of a fleet.
+func address(n int) string { return fmt.Sprintf("10.0.%d.%d:20000", n/250, n%250) }
 
 func call(wanted string, force bool) base.Invocation {
 	a := map[string]any{}
@@ -31,110 +33,109 @@ func call(wanted string, force bool) base.Invocation {
 	return invocation.NewRPCInvocation("Get", nil, a)
 }
 
-func invokers(tags []string) []base.Invoker {
+// listed makes the invokers of a fleet, as dubbo-go lists them.
+func listed(text string) []base.Invoker {
 	var list []base.Invoker
-	for n, tg := range tags {
-		u := common.NewURLWithOptions(common.WithIp(fmt.Sprintf("10.0.0.%d", n)), common.WithPort("20000"), common.WithProtocol(constant.TriProtocol))
-		if tg != "" {
-			u.SetParam(constant.Tagkey, tg)
-		}
-		list = append(list, base.NewBaseInvoker(u))
+	for n, word := range strings.Fields(text) {
+		list = append(list, base.NewBaseInvoker(read(word).url(n)))
 	}
 	return list
 }
 
-// routers answer with the addresses that may serve a call, in the order of the
-// fleet; "" is an error.
-var routers = []struct {
-	name  string
-	route func(tags []string, wanted string, force bool) string
-}{
-	{"snapshot", func(tags []string, wanted string, force bool) string {
-		list := fleet(strings.Join(tags, ":u ") + ":u")
-		if len(tags) == 0 {
-			list = nil
-		}
-		d, err := Build(list, Options{Ramp: ramp}).Route(wanted, force)
-		if err != nil {
-			return ""
-		}
-		var out []string
-		for _, e := range d.Pool.All() {
-			out = append(out, e.Address)
-		}
-		return strings.Join(out, " ")
-	}},
-	{"dubbo-go", func(tags []string, wanted string, force bool) string {
-		r, err := factory{}.NewPriorityRouter(new(common.URL))
-		if err != nil {
-			return err.Error()
-		}
-		list := invokers(tags)
-		r.Notify(list)
-		var out []string
-		for _, i := range r.Route(list, nil, call(wanted, force)) {
-			out = append(out, i.GetURL().Location)
-		}
-		return strings.Join(out, " ")
-	}},
+// routed names the invokers that a router leaves, by their positions.
+func routed(t *testing.T, list []base.Invoker, wanted string, force, baselineSeen bool) string {
+	t.Helper()
+	p, err := factory{}.NewPriorityRouter(new(common.URL))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := p.(*Router)
+	r.baseline.Store(baselineSeen)
+	r.Notify(list)
+	var at []int
+	for _, i := range r.Route(list, nil, call(wanted, force)) {
+		at = append(at, slices.Index(list, i))
+	}
+	if at == nil {
+		return none
+	}
+	slices.Sort(at)
+	return strings.Trim(fmt.Sprint(at), "[]")
 }
 
-// TestContract: both routers, all endpoints usable.
-func TestContract(t *testing.T) {
-	for _, r := range routers {
-		for _, tc := range []struct {
-			tags   string // comma separated, "-" is the baseline
-			wanted string
-			force  bool
-			want   []int
-		}{
-			{"", "", false, nil},
-			{"", "gray", false, nil},
-			{"-", "", false, []int{0}},
-			{"-,gray", "", false, []int{0}},
-			{"-,gray,gray", "gray", false, []int{1, 2}},
-			{"-,gray", "gray", true, []int{1}},
-			{"-,blue", "gray", false, []int{0}},
-			{"-,blue", "gray", true, nil},
-			{"blue", "gray", false, nil},
-			{"-,a,a|b", "a|b|c", false, []int{2}},
-			{"-,a", "a|b|c", false, []int{1}},
-			{"-,b", "a|b|c", false, []int{0}},
-			{"-,a,a|b", "a|b|c", true, nil},
-			{"prod,blue", "", false, []int{0, 1}}, // tagged throughout
-		} {
-			var tags []string
-			if tc.tags != "" {
-				for w := range strings.SplitSeq(tc.tags, ",") {
-					tags = append(tags, strings.TrimPrefix(w, "-"))
-				}
-			}
-			var want []string
-			for _, n := range tc.want {
-				want = append(want, address(n))
-			}
-			if got := r.route(tags, tc.wanted, tc.force); got != strings.Join(want, " ") {
-				t.Errorf("%s: fleet %q, wanted %q, force %t: %q, want %q", r.name, tc.tags, tc.wanted, tc.force, got, want)
+// inForce puts rules into the process's store until the test ends.
+func inForce(t *testing.T, rules func(string) *Rule) {
+	t.Helper()
+	for _, app := range []string{provider, "cart", "user"} {
+		Rules.Put(app, rules(app))
+	}
+	t.Cleanup(func() {
+		for _, app := range []string{provider, "cart", "user"} {
+			Rules.Put(app, nil)
+		}
+	})
+}
+
+func compat(t *testing.T, c string, any bool) {
+	t.Helper()
+	old := *conf.Current()
+	t.Cleanup(func() { conf.Set(old) })
+	n := conf.Default()
+	n.Routing.Compat = c
+	if any {
+		n.Routing.UntaggedFallback = "any"
+	}
+	conf.Set(n)
+}
+
+// TestRouterTable: the router of foreign clusters gives what the table says, in
+// both ways, where every instance is usable: states are unknown to it.
+func TestRouterTable(t *testing.T) {
+	rows := 0
+	for _, tc := range table {
+		if slices.ContainsFunc(strings.Fields(tc.fleet), func(word string) bool { return read(word).state != "u" }) {
+			continue
+		}
+		rows++
+		inForce(t, rulesOf(t, tc.rules))
+		list := listed(tc.fleet)
+		for c, want := range map[string]string{"graylane": tc.pool, "java": tc.java} {
+			compat(t, c, tc.opt.UntaggedAny)
+			if got := routed(t, list, tc.wanted, tc.force, tc.opt.BaselineSeen); got != want {
+				t.Errorf("%s, compat %s: %s, want %s", tc.name, c, got, want)
 			}
 		}
 	}
+	if rows < 50 {
+		t.Errorf("%d rows without states, want at least 50", rows)
+	}
 }
 
-// TestRoutersAgree: on random fleets of usable endpoints all give the same answer.
-func TestRoutersAgree(t *testing.T) {
+// TestRouterAgrees: on random fleets of usable instances, with random rules, the
+// router and the snapshot give the same answer.
+func TestRouterAgrees(t *testing.T) {
 	seed := rand.Uint64()
 	r := rand.New(rand.NewPCG(seed, 1))
-	all := []string{"", "", "gray", "a", "a|b", "a|b|c", "b"}
 	for range 1000 {
-		tags := make([]string, r.IntN(6))
-		for n := range tags {
-			tags[n] = all[r.IntN(len(all))]
+		w, rules := randomWorld(t, r)
+		inForce(t, rules)
+		java := r.IntN(2) == 0
+		compat(t, map[bool]string{true: "java", false: "graylane"}[java], false)
+		var list []base.Invoker
+		for n, m := range w.words {
+			list = append(list, base.NewBaseInvoker(m.url(n)))
+			w.list[n] = &endpoint.Endpoint{Instance: &endpoint.Instance{Address: address(n), App: m.app}, Invoker: list[n], Tag: m.tag}
 		}
-		wanted, force := all[r.IntN(len(all))], r.IntN(3) == 0
-		first := routers[0].route(tags, wanted, force)
-		for _, other := range routers[1:] {
-			if got := other.route(tags, wanted, force); got != first {
-				t.Fatalf("seed %d: fleet %q, wanted %q, force %t: %s says %q, %s %q", seed, tags, wanted, force, routers[0].name, first, other.name, got)
+		s := Build(w.list, Options{Ramp: ramp, Rules: rules, Java: java})
+		for _, wanted := range append(someTags, "", "c", "a|c", "gray|x") {
+			for _, force := range []bool{false, true} {
+				want := none
+				if d, err := s.Route(wanted, force); err == nil {
+					want = served(w.list, d)
+				}
+				if got := routed(t, list, wanted, force, false); got != want {
+					t.Fatalf("seed %d: %s, wanted %q, force %t, java %t: router %s, snapshot %s", seed, w.text, wanted, force, java, got, want)
+				}
 			}
 		}
 	}
@@ -144,8 +145,8 @@ func TestRoutersAgree(t *testing.T) {
 // without tag by tagged instances when it is gone, unless the settings say so.
 func TestBaselineSeen(t *testing.T) {
 	r := &Router{}
-	r.Notify(invokers([]string{"", "prod"}))
-	tagged := invokers([]string{"prod"})
+	r.Notify(listed(":u prod:u"))
+	tagged := listed("prod:u")
 	r.Notify(tagged)
 	if got := r.Route(tagged, nil, call("", false)); len(got) != 0 {
 		t.Errorf("%d invokers after the baseline has gone, want none", len(got))
