@@ -24,6 +24,7 @@ import (
 	"github.com/graylane/graylane/filter/shutdown"
 	"github.com/graylane/graylane/internal/conf"
 	"github.com/graylane/graylane/internal/fatal"
+	"github.com/graylane/graylane/loadbalance/warmup"
 	"github.com/graylane/graylane/registry/lifecycle"
 )
 
@@ -118,6 +119,12 @@ func (processor) PostProcessReferenceConfig(u *common.URL) {
 		u.SetParam(constant.ClusterKey, lossless.ObserverName)
 	case cluster == "" || cluster == constant.ClusterKeyFailover:
 		u.SetParam(constant.ClusterKey, lossless.Name)
+	case cluster != lossless.Name && u.GetParam(constant.LoadbalanceKey, "") == "":
+		lb := warmup.Name
+		if cluster == constant.ClusterKeyAdaptiveService { // which refuses all others
+			lb = constant.LoadBalanceKeyP2C
+		}
+		u.SetParam(constant.LoadbalanceKey, lb)
 	}
 }
 

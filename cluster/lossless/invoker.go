@@ -33,6 +33,8 @@ const maxReroutes = 3
 type Invoker struct {
 	dir     directory.Directory
 	view    *view
+	routers *narrower // beside the ladder, nil: none
+	sticky  *sticky   // nil: nothing sticks
 	budget  *budget
 	service string
 	triple  bool
@@ -58,6 +60,8 @@ func New(d directory.Directory, src endpoint.Source) *Invoker {
 		}
 	}
 	i.view = newView(src, i.service)
+	i.routers = newNarrower(d, src)
+	i.sticky = newSticky(u)
 	return i
 }
 
@@ -70,6 +74,9 @@ func (i *Invoker) IsAvailable() bool { return i.view.cur.Load().Available() }
 // Destroy ends the reference and its directory. Calls in flight end as they may.
 func (i *Invoker) Destroy() {
 	i.view.close()
+	if i.routers != nil {
+		i.routers.close()
+	}
 	i.dir.Destroy()
 }
 
@@ -91,6 +98,7 @@ type call struct {
 	attempts int
 	repeated int  // though the outcome was unknown
 	fellBack bool // counted
+	filtered bool // the user's routers left nothing of a level
 }
 
 // Invoke sends the call. Its error wraps [endpoint.ErrNoEndpoint] if no endpoint
@@ -207,14 +215,17 @@ func attach(inv base.Invocation, key string, value any) {
 func (i *Invoker) choose(c *call) (*endpoint.Endpoint, tagrouter.Decision, error) {
 	d, err := i.view.cur.Load().Route(c.wanted, c.force)
 	if err == nil {
-		if e := c.pick(d, i.policy); e != nil {
+		if e := i.pick(c, d); e != nil {
 			return e, d, nil
 		}
 	}
 	snap := i.view.refresh()
 	for d := range snap.Ladder(c.wanted, c.force) {
-		if e := c.pick(d, i.policy); e != nil {
+		if e := i.pick(c, d); e != nil {
 			return e, d, nil
+		}
+		if c.filtered {
+			return nil, d, fmt.Errorf("%w for tag %q: the routers leave nothing of level %q", endpoint.ErrNoEndpoint, c.wanted, d.Level)
 		}
 	}
 	if _, err = snap.Route(c.wanted, c.force); err == nil {
@@ -223,22 +234,44 @@ func (i *Invoker) choose(c *call) (*endpoint.Endpoint, tagrouter.Decision, error
 	return nil, tagrouter.Decision{}, err
 }
 
-// pick chooses an endpoint that may start a call and has not been tried, by ours
-// or by the balancer that the user named. After a few draws in vain it looks at
-// all of them.
-func (c *call) pick(d tagrouter.Decision, policy string) *endpoint.Endpoint {
+// pick chooses an endpoint that may start a call and has not been tried, of those
+// that the user's routers leave: the one that calls stick to, or a new one.
+func (i *Invoker) pick(c *call, d tagrouter.Decision) *endpoint.Endpoint {
+	pool := d.Pool
+	if i.routers != nil {
+		if pool = i.routers.narrow(pool, c.inv); pool.Len() == 0 {
+			c.filtered = true
+			return nil
+		}
+	}
+	if i.sticky == nil || !i.sticky.holds(c.inv.MethodName()) {
+		return i.draw(c, d, pool)
+	}
+	if e := i.sticky.of(d.Level, pool); e != nil && c.fits(e, d) {
+		return e
+	}
+	e := i.draw(c, d, pool)
+	if e != nil {
+		i.sticky.keep(d.Level, e)
+	}
+	return e
+}
+
+// draw chooses by ours or by the balancer that the user named. After a few draws
+// in vain it looks at all of the pool.
+func (i *Invoker) draw(c *call, d tagrouter.Decision, pool *endpoint.Pool) *endpoint.Endpoint {
 	for range 4 {
 		var e *endpoint.Endpoint
-		if policy == "" {
-			e = warmup.Pick(d.Pool)
+		if i.policy == "" {
+			e = warmup.Pick(pool)
 		} else {
-			e = warmup.PickBy(extension.GetLoadbalance(policy), d.Pool, c.inv)
+			e = warmup.PickBy(extension.GetLoadbalance(i.policy), pool, c.inv)
 		}
 		if e != nil && c.fits(e, d) {
 			return e
 		}
 	}
-	for _, e := range d.Pool.All() {
+	for _, e := range pool.All() {
 		if c.fits(e, d) {
 			return e
 		}

@@ -7,26 +7,21 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"dubbo.apache.org/dubbo-go/v3/cluster/directory"
-	"dubbo.apache.org/dubbo-go/v3/cluster/router/chain"
 	"dubbo.apache.org/dubbo-go/v3/common"
 	"dubbo.apache.org/dubbo-go/v3/common/constant"
 	"dubbo.apache.org/dubbo-go/v3/graceful_shutdown"
 	"dubbo.apache.org/dubbo-go/v3/protocol/base"
-	"dubbo.apache.org/dubbo-go/v3/registry"
-	"dubbo.apache.org/dubbo-go/v3/remoting"
-	"github.com/dubbogo/gost/log/logger"
 
 	"github.com/graylane/graylane/cluster/endpoint"
-	"github.com/graylane/graylane/internal/conf"
+	"github.com/graylane/graylane/cluster/routers"
 )
 
-// Directory follows the providers of one reference at one registry. It is safe
-// for concurrent use; List takes no lock inside the cluster `lossless`.
+// Directory follows the providers of one reference at all of its registries. It is
+// safe for concurrent use; List takes no lock inside the cluster `lossless`.
 type Directory struct {
-	url *common.URL // of the registry; its SubURL is the reference
+	url *common.URL // of the first registry; its SubURL is the reference
 	ref *common.URL
 	app string
 
@@ -34,21 +29,20 @@ type Directory struct {
 	watchers atomic.Pointer[[]*func()]
 
 	mu       sync.Mutex
+	sources  []*source
 	known    map[identity]*provider
 	places   map[identity][]*provider // the same, by place
+	watched  map[string]bool          // service keys under which dubbo-go's health watches find this directory
 	soon     bool                     // publishSoon is under way
-	settled  bool                     // the first list has been believed: what comes later appeared
-	held     *time.Timer              // runs while an empty list is held back
 	gone     bool
 	sweeping bool
-	first    chan struct{} // closed with the first word of the registry
-	once     sync.Once
 
 	connecting int           // connections being made
 	idle       chan struct{} // closed, and made anew, when connecting falls to 0
 
+	foreign   bool // for a cluster other than ours
 	chainOnce sync.Once
-	chain     *chain.RouterChain
+	chain     *routers.Chain
 	release   func()
 }
 
@@ -56,13 +50,12 @@ var (
 	_ directory.Directory              = (*Directory)(nil)
 	_ directory.ClosingInstanceRemover = (*Directory)(nil)
 	_ endpoint.Source                  = (*Directory)(nil)
-	_ registry.NotifyListener          = (*Directory)(nil)
 )
 
 func newDirectory(u *common.URL) *Directory {
 	d := &Directory{
 		url: u, ref: u.SubURL, app: u.SubURL.GetParam(constant.ApplicationKey, ""),
-		known: make(map[identity]*provider), places: make(map[identity][]*provider), first: make(chan struct{}), idle: make(chan struct{}),
+		known: make(map[identity]*provider), places: make(map[identity][]*provider), watched: make(map[string]bool), idle: make(chan struct{}),
 	}
 	d.list.Store(&[]*endpoint.Endpoint{})
 	return d
@@ -101,53 +94,41 @@ func (d *Directory) watching() []*func() {
 	return nil
 }
 
-// List serves the clusters of dubbo-go: the usable endpoints after its routers.
-// Where none is usable it lists the others.
+// List serves the clusters of dubbo-go: the usable endpoints after the routers,
+// the ladder among them. Where none is usable it lists the others.
 func (d *Directory) List(inv base.Invocation) []base.Invoker {
 	d.chainOnce.Do(d.makeChain)
+	list := usable(*d.list.Load())
 	if d.chain == nil {
-		return usable(*d.list.Load())
+		return list
 	}
-	return d.chain.Route(d.ref, inv)
+	return d.chain.Route(list, inv)
 }
 
-// makeChain builds dubbo-go's router chain when a foreign cluster first lists.
+// makeChain builds the routers' chain for a cluster of dubbo-go's.
 func (d *Directory) makeChain() {
-	c, err := chain.NewRouterChain(d.url)
-	if err != nil {
-		logger.Warnf("[graylane] %s: no router chain: %v", d.ref.Service(), err)
+	c := routers.New(d.url, "")
+	if c == nil {
 		return
 	}
-	update := func() { c.SetInvokers(usable(*d.list.Load())) }
-	update()
-	dirty := make(chan struct{}, 1)
-	poke := func() {
-		select {
-		case dirty <- struct{}{}:
-		default:
-		}
-	}
-	stops := []func(){d.Watch(poke), endpoint.Shared.Watch(poke)}
-	done := make(chan struct{})
-	go func() {
-		for {
-			select {
-			case <-dirty:
-				update()
-			case <-done:
-				return
-			}
-		}
-	}()
-	d.chain = c
+	tell := func() { c.Set(all(*d.list.Load())) }
+	tell()
+	stop := d.Watch(tell)
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.chain = c
 	d.release = func() {
-		for _, stop := range stops {
-			stop()
-		}
-		close(done)
+		stop()
+		c.Close()
 	}
+}
+
+func all(list []*endpoint.Endpoint) []base.Invoker {
+	out := make([]base.Invoker, len(list))
+	for n, e := range list {
+		out[n] = e.Invoker
+	}
+	return out
 }
 
 func usable(list []*endpoint.Endpoint) []base.Invoker {
@@ -158,120 +139,13 @@ func usable(list []*endpoint.Endpoint) []base.Invoker {
 		}
 	}
 	if len(out) == 0 {
-		for _, e := range list {
-			out = append(out, e.Invoker)
-		}
+		return all(list)
 	}
 	return out
 }
 
 // Subscribe is part of dubbo-go's interface; [Refer] subscribes.
 func (d *Directory) Subscribe(*common.URL) error { return nil }
-
-// Notify implements dubbo-go's NotifyListener for a single event.
-func (d *Directory) Notify(e *registry.ServiceEvent) {
-	if e == nil || !d.accepts(e.Service) {
-		return
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.gone {
-		return
-	}
-	if e.Action == remoting.EventTypeDel {
-		d.remove(identify(e.Service))
-	} else {
-		d.add(e.Service)
-	}
-	d.publish()
-	d.heard()
-}
-
-// NotifyAll implements dubbo-go's NotifyListener for a complete list. An empty
-// one is held back for discovery.empty-protection while endpoints are known that
-// have not said that they leave.
-func (d *Directory) NotifyAll(events []*registry.ServiceEvent, done func()) {
-	if done != nil {
-		defer done()
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.gone {
-		return
-	}
-	var present []*common.URL
-	for _, e := range events {
-		if d.accepts(e.Service) && e.Action != remoting.EventTypeDel {
-			present = append(present, e.Service)
-		}
-	}
-	if len(present) == 0 && d.hold() {
-		return
-	}
-	d.unhold()
-	d.replace(present)
-	d.publish()
-	d.heard()
-}
-
-func (d *Directory) replace(present []*common.URL) {
-	named := make(map[identity]bool, len(present))
-	for _, u := range present {
-		named[identify(u)] = true
-	}
-	for id := range d.known { // first, so that no clock of another machine keeps a newcomer out
-		if !named[id] {
-			d.remove(id)
-		}
-	}
-	for _, u := range present {
-		d.add(u)
-	}
-}
-
-// hold keeps the present list for a while. d.mu is held.
-func (d *Directory) hold() bool {
-	alive := false
-	for _, p := range d.known {
-		alive = alive || p.left.IsZero() && !p.instance.Closing()
-	}
-	wait := conf.Current().Discovery.EmptyProtection
-	if !alive || wait == 0 {
-		return false
-	}
-	for _, p := range d.known {
-		p.doubted = true
-	}
-	if d.held == nil {
-		logger.Warnf("[graylane] %s: the registry's list is empty, %d endpoints are kept for %v", d.ref.Service(), len(d.known), wait)
-		d.held = time.AfterFunc(wait, func() {
-			d.mu.Lock()
-			defer d.mu.Unlock()
-			if d.held != nil && !d.gone {
-				d.held = nil
-				for id, p := range d.known {
-					if p.doubted { // not named by a later event
-						d.remove(id)
-					}
-				}
-				d.publish()
-			}
-		})
-	}
-	return true
-}
-
-func (d *Directory) unhold() {
-	if d.held != nil {
-		d.held.Stop()
-		d.held = nil
-	}
-}
-
-func (d *Directory) heard() {
-	d.settled = true
-	d.once.Do(func() { close(d.first) })
-}
 
 // accepts leaves out configuration URLs and providers of another protocol.
 func (d *Directory) accepts(u *common.URL) bool {
@@ -378,16 +252,22 @@ func (d *Directory) Destroy() {
 		return
 	}
 	d.gone = true
-	d.unhold()
-	for id := range d.known {
-		d.remove(id)
+	for _, p := range d.known {
+		d.forget(p)
+	}
+	for _, s := range d.sources {
+		s.unhold()
+		s.heard()
 	}
 	d.publish()
-	release := d.release
-	d.once.Do(func() { close(d.first) })
+	release, watched, sources := d.release, d.watched, d.sources
 	d.mu.Unlock()
 	if release != nil {
 		release()
 	}
-	graceful_shutdown.DefaultClosingDirectoryRegistry().Unregister(d.ref.ServiceKey(), d)
+	for key := range watched { // nobody adds to it any more
+		graceful_shutdown.DefaultClosingDirectoryRegistry().Unregister(key, d)
+	}
+	forgetWildcards(sources)
+	separate(d)
 }

@@ -75,7 +75,9 @@ func bubble(t *testing.T, f func(*testing.T, *Directory)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		wire.made, wire.bad, wire.n = map[string]*fakeInvoker{}, map[string]int{}, map[string]int{}
-		d := newDirectory(registryURL())
+		u := registryURL()
+		d := newDirectory(u)
+		d.newSource(u, u.SubURL)
 		f(t, d)
 		d.Destroy()
 		time.Sleep(time.Minute) // timers of what was known
@@ -115,7 +117,7 @@ func providerURL(port int, incarnation string, born int, more ...string) *common
 }
 
 func (d *Directory) say(action remoting.EventType, u *common.URL) {
-	d.Notify(&registry.ServiceEvent{Action: action, Service: u})
+	d.sources[0].Notify(&registry.ServiceEvent{Action: action, Service: u})
 	synctest.Wait()
 }
 
@@ -125,7 +127,7 @@ func (d *Directory) all(urls ...*common.URL) {
 		events = append(events, &registry.ServiceEvent{Action: remoting.EventTypeUpdate, Service: u})
 	}
 	told := false
-	d.NotifyAll(events, func() { told = true })
+	d.sources[0].NotifyAll(events, func() { told = true })
 	if !told {
 		panic("NotifyAll did not call back")
 	}
@@ -163,7 +165,7 @@ func TestEvents(t *testing.T) {
 		d.say(remoting.EventTypeAdd, providerURL(1, "a", 100))
 		want(t, d, "back while it lingers", "a", "b")
 		d.say(remoting.EventTypeDel, providerURL(9, "x", 100))
-		d.Notify(nil)
+		d.sources[0].Notify(nil)
 		for _, foreign := range []string{
 			"override://0.0.0.0/com.shop.Order?category=configurators", "consumer://127.0.0.1/com.shop.Order",
 			"empty://127.0.0.1/com.shop.Order", "fakep://127.0.0.1:7/com.shop.Order?category=routers", "other://127.0.0.1:7/com.shop.Order",

@@ -56,6 +56,12 @@ func (i *instance) ToURLs(service *info.ServiceInfo) []*common.URL {
 	m := i.GetMetadata()
 	for n, u := range urls {
 		u.SetParam(constant.Tagkey, i.GetTag())
+		if service.Group != "" {
+			u.SetParam(constant.GroupKey, service.Group)
+		}
+		if service.Version != "" {
+			u.SetParam(constant.VersionKey, service.Version)
+		}
 		for _, key := range carried {
 			if v := m[key]; v != "" {
 				u.SetParam(key, v)

@@ -16,6 +16,7 @@ import (
 // It handles one event at a time, in order.
 type listener struct {
 	registry.ServiceInstancesChangedListener
+	discovery string // see discoveryKey
 
 	mu    sync.Mutex
 	retry *time.Timer
@@ -53,6 +54,7 @@ func (l *listener) deliver(app string, list []registry.ServiceInstance) error {
 	}
 	repaired := wrap(list)
 	err := l.ServiceInstancesChangedListener.OnEvent(registry.NewServiceInstancesChangedEvent(app, repaired))
+	tellWildcards(l.discovery, app, repaired)
 	missing := 0
 	for _, i := range repaired {
 		if i, ok := i.(*instance); ok && !i.described() {

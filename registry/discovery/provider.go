@@ -4,6 +4,7 @@ package discovery
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"dubbo.apache.org/dubbo-go/v3/common"
@@ -43,15 +44,31 @@ type identity struct {
 // provider is what is known of one provider of the reference.
 type provider struct {
 	id       identity
-	url      *common.URL // as the registry last listed it
+	listed   map[*source]*listing // by the registries that name it
+	url      *common.URL          // as the last one did
 	start    time.Time
 	instance *endpoint.Instance
 	endpoint *endpoint.Endpoint // nil until the connection is made
 	watchKey string             // how dubbo-go's health watch names it
 	retry    *time.Timer
-	left     time.Time // when the registry ceased to list it, else zero
+	left     time.Time // when the last registry ceased to list it, else zero
 	replaced bool      // another incarnation has its address
-	doubted  bool      // the held list does not name it
+}
+
+// param returns what the provider's registries say under key: the first that says
+// anything, in the order of the reference. d.mu is held.
+func (d *Directory) param(p *provider, key string) string {
+	if len(p.listed) == 0 { // it drains in the lane in which it was
+		return p.url.GetParam(key, "")
+	}
+	for _, s := range d.sources {
+		if l := p.listed[s]; l != nil {
+			if v := l.url.GetParam(key, ""); v != "" {
+				return v
+			}
+		}
+	}
+	return ""
 }
 
 // identify reads a provider's identity from its URL. Peers without an incarnation
@@ -70,48 +87,59 @@ func (id identity) place() identity {
 	return id
 }
 
-// add makes a provider known and connects to it in the background. Of several
-// incarnations at one address only the newest lives. d.mu is held.
-func (d *Directory) add(u *common.URL) {
-	id := identify(u)
+// provider returns the provider that a source names by u, and connects to it in
+// the background if it is new. Of several incarnations at one address only the
+// newest lives: nil means that u is one that died. d.mu is held.
+func (d *Directory) provider(s *source, u *common.URL) *provider {
+	id, place := identify(u), identify(u).place()
 	start, window := meta.Birth(func(k string) string { return u.GetParam(k, "") })
-	place := id.place()
+	if _, known := d.known[id]; !known && strings.HasPrefix(id.incarnation, "@") && !s.names(place) {
+		// Without an incarnation the same process may look like two at two registries.
+		for _, p := range d.places[place] {
+			if p.left.IsZero() {
+				return p
+			}
+		}
+	}
 	for _, p := range d.places[place] {
 		if p.id == id {
 			continue
 		}
 		if p.left.IsZero() && p.start.After(start) {
-			return // the registry still lists the one that died
+			return nil // the registry still lists the one that died
 		}
-		d.remove(p.id)
+		d.forget(p)
 		p.replaced = true
 	}
 	if p, ok := d.known[id]; ok {
-		p.url, p.left, p.replaced, p.doubted = u, time.Time{}, false, false
-		if p.endpoint != nil {
-			p.endpoint.SetRemoved(false)
-		}
-		d.refresh(p, u)
-		return
+		return p
 	}
-	p := &provider{id: id, url: u, start: start}
+	p := &provider{id: id, listed: make(map[*source]*listing), start: start}
 	p.instance = endpoint.Shared.Acquire(u.Location, id.incarnation, u.GetParam(constant.ApplicationKey, ""),
-		endpoint.Birth{Start: start, Window: window, Appeared: d.settled})
+		endpoint.Birth{Start: start, Window: window, Appeared: s.settled})
 	d.known[id] = p
 	d.places[place] = append(d.places[place], p)
 	d.work(func() {
 		d.connect(p, u, redial)
 	})
+	return p
 }
 
 // refresh takes over what may change in a provider that stays: tag and weight.
 // d.mu is held.
-func (d *Directory) refresh(p *provider, u *common.URL) {
+func (d *Directory) refresh(p *provider) {
 	e := p.endpoint
-	if e == nil || e.Tag == u.GetParam(constant.Tagkey, "") && e.Weight == weight(u) {
+	if e == nil {
 		return
 	}
-	p.endpoint = e.With(u.GetParam(constant.Tagkey, ""), weight(u))
+	if tag, weight := d.describe(p); e.Tag != tag || e.Weight != weight {
+		p.endpoint = e.With(tag, weight)
+	}
+}
+
+// describe returns a provider's tag and weight. d.mu is held.
+func (d *Directory) describe(p *provider) (tag string, weight float64) {
+	return d.param(p, constant.Tagkey), meta.Weight(func(key string) string { return d.param(p, key) })
 }
 
 // connect makes the invoker, off the lock, and publishes the endpoint. It tries
@@ -120,17 +148,28 @@ func (d *Directory) connect(p *provider, u *common.URL, pause time.Duration) {
 	merged := u.MergeURL(d.ref)
 	// dubbo-go merges a reference's own tag into the provider; Java does not.
 	merged.SetParam(constant.Tagkey, u.GetParam(constant.Tagkey, ""))
-	if own := d.ref.GetParam(constant.TimeoutKey, ""); own != "" && conf.Current().Mode == conf.Enforce {
-		merged.SetParam(constant.TimeoutKey, own) // dubbo-go takes it for references with a list of methods only
+	// Nor may a provider without group or version take the reference's "*".
+	merged.SetParam(constant.GroupKey, u.GetParam(constant.GroupKey, ""))
+	merged.SetParam(constant.VersionKey, u.GetParam(constant.VersionKey, ""))
+	if conf.Current().Mode == conf.Enforce {
+		for _, key := range [...]string{constant.TimeoutKey, constant.LoadbalanceKey} {
+			if own := d.ref.GetParam(key, ""); own != "" {
+				merged.SetParam(key, own) // dubbo-go takes it for references with a list of methods only
+			}
+		}
 	}
 	key := merged.ServiceKey()
 	d.mu.Lock()
-	if !d.gone { // else nobody would unregister it
+	if !d.gone && !d.watched[key] { // else nobody would unregister it
+		d.watched[key] = true
 		graceful_shutdown.DefaultClosingDirectoryRegistry().Register(key, d)
 	}
 	p.watchKey = merged.GetCacheInvokerMapKey() // before the watch can speak
 	d.mu.Unlock()
 	invoker := refer(merged)
+	if invoker != nil && several(d.ref) {
+		invoker = &grouped{invoker, merged.GetParam(constant.GroupKey, ""), merged.GetParam(constant.VersionKey, "")}
+	}
 
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -144,7 +183,12 @@ func (d *Directory) connect(p *provider, u *common.URL, pause time.Duration) {
 		p.retry = time.AfterFunc(pause, func() { d.connect(p, u, min(2*pause, redialMax)) })
 		return
 	}
-	e := &endpoint.Endpoint{Instance: p.instance, Invoker: observed(invoker), Tag: p.url.GetParam(constant.Tagkey, ""), Weight: weight(p.url)}
+	e := &endpoint.Endpoint{Instance: p.instance}
+	if d.foreign {
+		invoker = &counted{invoker, e}
+	}
+	e.Invoker = observed(invoker)
+	e.Tag, e.Weight = d.describe(p)
 	if p.instance.Named() {
 		e.Caller = self.CallerID(d.app) + ";" + p.instance.Incarnation
 	}
@@ -164,12 +208,11 @@ func refer(u *common.URL) (invoker base.Invoker) {
 	return extension.GetProtocol(protocolwrapper.FILTER).Refer(u)
 }
 
-// remove makes a provider one that is closing. It goes on serving calls that have
-// nothing else, for it is still there while it drains, until it fails or lingerTime
-// is over. d.mu is held.
-func (d *Directory) remove(id identity) {
-	p, ok := d.known[id]
-	if !ok || !p.left.IsZero() {
+// remove makes a provider that nobody lists one that is closing. It goes on serving
+// calls that have nothing else, for it is still there while it drains, until it
+// fails or lingerTime is over. d.mu is held.
+func (d *Directory) remove(p *provider) {
+	if !p.left.IsZero() {
 		return
 	}
 	p.left = time.Now()
@@ -179,6 +222,15 @@ func (d *Directory) remove(id identity) {
 	if !d.gone {
 		d.sweepLater()
 	}
+}
+
+// forget removes a provider whatever its registries list. d.mu is held.
+func (d *Directory) forget(p *provider) {
+	for s, l := range p.listed {
+		delete(s.named, l.id)
+	}
+	clear(p.listed)
+	d.remove(p)
 }
 
 // over tells whether a provider that left has nothing to give any more. d.mu is held.
@@ -237,8 +289,4 @@ func (d *Directory) drop(p *provider) {
 			endpoint.Shared.Release(e.Instance)
 		}()
 	})
-}
-
-func weight(u *common.URL) float64 {
-	return meta.Weight(func(key string) string { return u.GetParam(key, "") })
 }

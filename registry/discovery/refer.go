@@ -30,40 +30,65 @@ const (
 	askMax           = 5 * time.Second // between two questions after a service that nobody offers yet
 )
 
+// ours is lossless.Name: the arrows forbid to import it.
+const ours = "lossless"
+
 var exit = fatal.Exit //nolint:gochecknoglobals // replaced by tests only
 
 // Refer makes the invoker of a reference: u is the registry's URL, its SubURL the
-// reference. If the registry cannot be reached within register.timeout the
+// reference. dubbo-go calls it once a registry URL of a reference; all calls of
+// one reference return the same invoker, over all of its registries (see
+// [UnionName]). If a registry cannot be reached within register.timeout the
 // process ends with one line, or, with register.require false, Refer returns and
-// the reference finds its providers when the registry is back.
+// the reference finds the providers of that registry when it is back.
 func Refer(u *common.URL) base.Invoker {
 	if u.Protocol == constant.RegistryProtocol {
 		u.Protocol = u.GetParam(constant.RegistryKey, "")
 	}
-	d := newDirectory(u)
-	cluster, err := extension.GetCluster(u.SubURL.GetParam(constant.ClusterKey, constant.DefaultCluster))
+	name := u.SubURL.GetParam(constant.ClusterKey, constant.DefaultCluster)
+	cluster, err := extension.GetCluster(name)
 	if err != nil {
 		logger.Errorf("[graylane] reference %s: %v", u.SubURL.Service(), err)
 		return nil
 	}
-	c := conf.Current().Register
-	if err := d.follow(c.Timeout); err != nil {
-		err = fmt.Errorf("registry %s://%s: not reached within %v: %w", u.GetParam(constant.RegistryKey, u.Protocol), u.Location, c.Timeout, err)
-		if c.Require {
-			exit(err)
-		}
-		logger.Warnf("[graylane] %s; trying on (register.require is false)", err)
-		go d.followLater(c.Timeout)
+	r := referenceOf(u)
+	r.d.foreign = name != ours
+	var sources []*source
+	for _, ref := range groupsOf(u.SubURL) {
+		sources = append(sources, r.d.newSource(u, ref))
 	}
-	return cluster.Join(d)
+	c := conf.Current().Register
+	down := false
+	for _, s := range sources { // all of one registry
+		if !down {
+			err := s.follow(c.Timeout)
+			if err == nil {
+				continue
+			}
+			down = true
+			err = fmt.Errorf("registry %s://%s: not reached within %v: %w", u.GetParam(constant.RegistryKey, u.Protocol), u.Location, c.Timeout, err)
+			if c.Require {
+				exit(err)
+			}
+			logger.Warnf("[graylane] %s; trying on (register.require is false)", err)
+		}
+		go s.followLater(c.Timeout)
+	}
+	if r.invoker == nil {
+		if r.d.foreign {
+			r.d.chainOnce.Do(r.d.makeChain) // so that no call waits for the routers' first rules
+		}
+		r.invoker = cluster.Join(r.d)
+	}
+	return r.invoker
 }
 
 // follow subscribes and waits a while for the first list.
-func (d *Directory) follow(timeout time.Duration) error {
-	if err := reach(d.url, timeout); err != nil {
+func (s *source) follow(timeout time.Duration) error {
+	if err := reach(s.url, timeout); err != nil {
 		return err
 	}
-	reg, err := subscription(d.url, d.ref)
+	reg, err := subscription(s.url, s.ref)
 	if err != nil {
 		return err
 	}
@@ -71,34 +96,37 @@ func (d *Directory) follow(timeout time.Duration) error {
 		return err
 	}
 	subscribed := make(chan struct{})
-	if err := reg.LoadSubscribeInstances(d.ref, d); err != nil {
-		logger.Warnf("[graylane] %s: first list: %v", d.ref.Service(), err)
+	_, application := reg.(registry.ServiceDiscoveryRegistry)
+	listener := s.listener(application)
+	if err := reg.LoadSubscribeInstances(s.ref, listener); err != nil {
+		logger.Warnf("[graylane] %s: first list: %v", s.ref.Service(), err)
 	}
 	go func() {
-		err := d.subscribe(reg)
+		err := s.subscribe(reg, listener)
 		close(subscribed)
 		if err != nil {
-			logger.Errorf("[graylane] %s: subscription: %v", d.ref.Service(), err)
+			logger.Errorf("[graylane] %s: subscription: %v", s.ref.Service(), err)
 		}
-		if _, application := reg.(registry.ServiceDiscoveryRegistry); application {
-			d.keepAsking(reg)
+		if application {
+			s.keepAsking(reg, listener)
 		}
 	}()
 	wait := time.NewTimer(firstList)
 	defer wait.Stop()
+	if listener != registry.NotifyListener(s) {
+		subscribed = nil // who listens for all groups hears of them a little later
+	}
 	select {
-	case <-d.first:
+	case <-s.first:
 	case <-subscribed: // application level: the present list has been delivered
 	case <-wait.C:
 	}
 	wait.Reset(firstConnections)
 	select {
-	case <-d.connected():
+	case <-s.d.connected():
 	case <-wait.C:
 	}
-	d.mu.Lock()
-	d.settled = true // what comes from now on was seen to appear
-	d.mu.Unlock()
+	s.settle()
 	return nil
 }
 
@@ -128,46 +156,46 @@ func ask(reg registry.Registry, timeout time.Duration) error {
 // subscribe follows the applications named by `provided-by`, else asks the
 // registry. dubbo-go's application level forgets to subscribe to the former: it
 // takes the names for a mapping that has not changed.
-func (d *Directory) subscribe(reg registry.Registry) error {
+func (s *source) subscribe(reg registry.Registry, listener registry.NotifyListener) error {
 	direct, ok := reg.(interface {
 		SubscribeURL(*common.URL, registry.NotifyListener, *gxset.HashSet)
 	})
 	apps := gxset.NewSet()
-	for app := range strings.SplitSeq(d.ref.GetParam(constant.ProvidedBy, ""), ",") {
+	for app := range strings.SplitSeq(s.ref.GetParam(constant.ProvidedBy, ""), ",") {
 		if app = strings.TrimSpace(app); app != "" {
 			apps.Add(app)
 		}
 	}
 	if !ok || apps.Empty() {
-		return reg.Subscribe(d.ref, d)
+		return reg.Subscribe(s.ref, listener)
 	}
-	direct.SubscribeURL(d.ref, d, apps)
+	direct.SubscribeURL(s.ref, listener, apps)
 	return nil
 }
 
 // keepAsking subscribes again until the registry has said a first word: dubbo-go
 // gives up on a service that no application has been mapped to yet, so that a
 // consumer that starts before its first provider would never see one.
-func (d *Directory) keepAsking(reg registry.Registry) {
+func (s *source) keepAsking(reg registry.Registry, listener registry.NotifyListener) {
 	for pause := redial; ; pause = min(2*pause, askMax) {
 		select {
-		case <-d.first: // or destroyed
+		case <-s.first: // or destroyed
 			return
 		case <-time.After(pause):
 		}
-		if err := d.subscribe(reg); err != nil {
-			logger.Warnf("[graylane] %s: subscription: %v", d.ref.Service(), err)
+		if err := s.subscribe(reg, listener); err != nil {
+			logger.Warnf("[graylane] %s: subscription: %v", s.ref.Service(), err)
 		}
 	}
 }
 
-func (d *Directory) followLater(timeout time.Duration) {
+func (s *source) followLater(timeout time.Duration) {
 	for pause := redial; ; pause = min(2*pause, redialMax) {
 		time.Sleep(pause)
-		d.mu.Lock()
-		gone := d.gone
-		d.mu.Unlock()
-		if gone || d.follow(timeout) == nil {
+		s.d.mu.Lock()
+		gone := s.d.gone
+		s.d.mu.Unlock()
+		if gone || s.follow(timeout) == nil {
 			return
 		}
 	}

@@ -24,6 +24,7 @@ func init() { extension.SetServiceDiscovery(discoveryName, newServiceDiscovery) 
 // serviceDiscovery hands out repaired instances of the real one.
 type serviceDiscovery struct {
 	registry.ServiceDiscovery
+	key string // see discoveryKey
 
 	mu      sync.Mutex
 	proxies map[registry.ServiceInstancesChangedListener]*listener
@@ -39,10 +40,7 @@ var discoveries struct { //nolint:gochecknoglobals // one a registry and process
 func newServiceDiscovery(u *common.URL) (registry.ServiceDiscovery, error) {
 	c := u.Clone()
 	c.SetParam(constant.RegistryKey, u.GetParam(realKey, ""))
-	key := strings.Join([]string{
-		u.GetParam(realKey, ""), u.Location, u.GetParam(constant.RegistryNamespaceKey, ""),
-		u.GetParam(constant.RegistryGroupKey, ""), u.GetParam(constant.RegistryIdKey, ""),
-	}, "|")
+	key := discoveryKey(u)
 	discoveries.Lock()
 	defer discoveries.Unlock()
 	if s, ok := discoveries.m[key]; ok {
@@ -52,12 +50,21 @@ func newServiceDiscovery(u *common.URL) (registry.ServiceDiscovery, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &serviceDiscovery{ServiceDiscovery: inner, proxies: make(map[registry.ServiceInstancesChangedListener]*listener)}
+	s := &serviceDiscovery{ServiceDiscovery: inner, key: key, proxies: make(map[registry.ServiceInstancesChangedListener]*listener)}
 	if discoveries.m == nil {
 		discoveries.m = make(map[string]*serviceDiscovery)
 	}
 	discoveries.m[key] = s
 	return s, nil
+}
+
+// discoveryKey names a registry, by its own URL or by the one that dubbo-go asks
+// for our service discovery with.
+func discoveryKey(u *common.URL) string {
+	return strings.Join([]string{
+		u.GetParam(realKey, u.GetParam(constant.RegistryKey, "")), u.Location, u.GetParam(constant.RegistryNamespaceKey, ""),
+		u.GetParam(constant.RegistryGroupKey, ""), u.GetParam(constant.RegistryIdKey, ""),
+	}, "|")
 }
 
 // GetInstances returns the repaired list.
@@ -73,7 +80,7 @@ func (s *serviceDiscovery) AddListener(l registry.ServiceInstancesChangedListene
 	s.mu.Lock()
 	p, known := s.proxies[l]
 	if !known {
-		p = &listener{ServiceInstancesChangedListener: l}
+		p = &listener{ServiceInstancesChangedListener: l, discovery: s.key}
 		s.proxies[l] = p
 	}
 	s.mu.Unlock()

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package lossless
+
+import (
+	"slices"
+	"sync/atomic"
+
+	"dubbo.apache.org/dubbo-go/v3/cluster/directory"
+	"dubbo.apache.org/dubbo-go/v3/common/constant"
+	"dubbo.apache.org/dubbo-go/v3/protocol/base"
+
+	"github.com/graylane/graylane/cluster/endpoint"
+	"github.com/graylane/graylane/cluster/routers"
+)
+
+// narrower applies the routers that are registered beside the ladder to what the
+// ladder left: what they leave of the level is all there is for the call, as in
+// dubbo-go's chain.
+type narrower struct {
+	chain  *routers.Chain
+	cancel func()
+	last   atomic.Pointer[narrowed]
+}
+
+// narrowed is a result that is likely to be asked for again.
+type narrowed struct {
+	of   *endpoint.Pool
+	left []base.Invoker
+	pool *endpoint.Pool
+}
+
+// newNarrower returns nil where no such routers are registered.
+func newNarrower(d directory.Directory, src endpoint.Source) *narrower {
+	u := d.GetURL()
+	if u == nil {
+		return nil
+	}
+	c := routers.New(u, constant.TagRouterFactoryKey)
+	if c == nil {
+		return nil
+	}
+	tell := func() {
+		list := src.Endpoints()
+		invokers := make([]base.Invoker, len(list))
+		for n, e := range list {
+			invokers[n] = e.Invoker
+		}
+		c.Set(invokers)
+	}
+	tell()
+	return &narrower{chain: c, cancel: src.Watch(tell)}
+}
+
+func (n *narrower) close() {
+	n.cancel()
+	n.chain.Close()
+}
+
+// narrow returns the part of the pool that the routers leave: the pool itself
+// where none has anything to say.
+func (n *narrower) narrow(p *endpoint.Pool, inv base.Invocation) *endpoint.Pool {
+	if !n.chain.Active() {
+		return p
+	}
+	left := n.chain.Route(p.Invokers(), inv)
+	if slices.Equal(left, p.Invokers()) {
+		return p
+	}
+	if last := n.last.Load(); last != nil && last.of == p && slices.Equal(last.left, left) {
+		return last.pool
+	}
+	stays := make(map[base.Invoker]bool, len(left))
+	for _, i := range left {
+		stays[i] = true
+	}
+	var list []*endpoint.Endpoint
+	for _, e := range p.All() {
+		if stays[e.Invoker] {
+			list = append(list, e)
+		}
+	}
+	sub := p.Sub(list)
+	n.last.Store(&narrowed{p, left, sub})
+	return sub
+}

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package lossless
+
+import (
+	"errors"
+	"slices"
+	"testing"
+
+	"dubbo.apache.org/dubbo-go/v3/cluster/router"
+	"dubbo.apache.org/dubbo-go/v3/common"
+	"dubbo.apache.org/dubbo-go/v3/common/constant"
+	"dubbo.apache.org/dubbo-go/v3/common/extension"
+	"dubbo.apache.org/dubbo-go/v3/protocol/base"
+
+	"github.com/graylane/graylane/cluster/endpoint"
+	"github.com/graylane/graylane/filter/tag"
+)
+
+// keeping is a router of the user's that leaves some invokers only.
+type keeping struct{ keeps func(base.Invoker) bool }
+
+func (*keeping) URL() *common.URL      { return nil }
+func (*keeping) Priority() int64       { return 10 }
+func (*keeping) Notify([]base.Invoker) {}
+func (k *keeping) Route(list []base.Invoker, _ *common.URL, _ base.Invocation) []base.Invoker {
+	return slices.DeleteFunc(list, func(i base.Invoker) bool { return !k.keeps(i) }) // in place, as routers may
+}
+
+// own is made anew by each reference; nil: there is no such router.
+var own *keeping
+
+type ownFactory struct{}
+
+func (ownFactory) NewPriorityRouter(*common.URL) (router.PriorityRouter, error) {
+	if own == nil {
+		return nil, nil //nolint:nilnil // how dubbo-go's factories decline
+	}
+	return own, nil
+}
+
+func init() {
+	extension.SetRouterFactory("own", func() router.PriorityRouterFactory { return ownFactory{} })
+}
+
+// TestOwnRouter: a router of the user's applies to what the ladder left, and what
+// it leaves is all there is: it moves no call to another level.
+func TestOwnRouter(t *testing.T) {
+	var r *rig
+	kept := map[int]bool{}
+	own = &keeping{func(i base.Invoker) bool { return kept[slices.Index(r.nodes, i.(*node))] }}
+	t.Cleanup(func() { own = nil })
+	r = newRig(t, constant.TriProtocol, "", "", "gray", "gray") // 0, 1 baseline; 2, 3 gray
+	t.Cleanup(r.Invoker.Destroy)
+	for _, tc := range []struct {
+		name string
+		keep []int
+		tag  string
+		want []int // who may serve; none: an error
+	}{
+		{"half of the lane", []int{2}, "gray", []int{2}},
+		{"half of the baseline", []int{1, 2}, "", []int{1}},
+		{"all", []int{0, 1, 2, 3}, "gray", []int{2, 3}},
+		{"nothing of the lane, all of the baseline", []int{0, 1}, "gray", nil},
+		{"nothing", nil, "", nil},
+		{"half again", []int{3}, "gray", []int{3}},
+		{"a tag without lane", []int{0}, "blue", []int{0}},
+	} {
+		clear(kept)
+		for _, n := range tc.keep {
+			kept[n] = true
+		}
+		before := make([]int64, len(r.nodes))
+		for n, node := range r.nodes {
+			before[n] = node.calls.Load()
+		}
+		for range 60 {
+			err := r.call(map[string]any{tag.KeyTag: tc.tag})
+			if len(tc.want) == 0 && (!errors.Is(err, endpoint.ErrNoEndpoint) || !contains(err, "No provider available")) || len(tc.want) > 0 && err != nil {
+				t.Fatalf("%s: %v", tc.name, err)
+			}
+		}
+		var got []int
+		for n, node := range r.nodes {
+			if node.calls.Load() > before[n] {
+				got = append(got, n)
+			}
+		}
+		if !slices.Equal(got, tc.want) { // a miss of 60 in two is 1 in 2^59
+			t.Errorf("%s: served by %v, want %v", tc.name, got, tc.want)
+		}
+	}
+	// A refusal is rerouted within what the router leaves.
+	clear(kept)
+	kept[0], kept[1] = true, true
+	r.nodes[0].refuses(constant.TriProtocol, tag.RefusedOverloaded)
+	for range 20 {
+		if err := r.call(nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	kept[1] = false
+	if err := r.call(nil); err == nil {
+		t.Error("rerouted to one that the router does not leave")
+	}
+}
+
+// TestOwnRouterCosts: the same result is not built twice.
+func TestOwnRouterCosts(t *testing.T) {
+	var r *rig
+	own = &keeping{func(i base.Invoker) bool { return i == base.Invoker(r.nodes[0]) }}
+	t.Cleanup(func() { own = nil })
+	r = newRig(t, constant.TriProtocol, "", "")
+	t.Cleanup(r.Invoker.Destroy)
+	d, err := r.view.cur.Load().Route("", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := r.routers.narrow(d.Pool, call1("Place", nil))
+	if again := r.routers.narrow(d.Pool, call1("Place", nil)); again != first || first.Len() != 1 {
+		t.Errorf("built twice, %d endpoints", first.Len())
+	}
+}
+
+// TestSticky: calls stay on one endpoint a level until it leaves the pool.
+func TestSticky(t *testing.T) {
+	r := newRig(t, constant.TriProtocol, "", "", "", "gray", "gray", "gray")
+	for _, tc := range []struct {
+		params map[string]string
+		holds  bool
+	}{
+		{map[string]string{constant.StickyKey: "true"}, true},
+		{map[string]string{"methods.Place.sticky": "true"}, true},
+		{map[string]string{constant.StickyKey: "true", "methods.Place.sticky": "false"}, false},
+		{map[string]string{"methods.Other.sticky": "true"}, false},
+		{map[string]string{constant.StickyKey: "false", "methods.Place.sticky": "false"}, false},
+	} {
+		u := r.url.SubURL.Clone()
+		for k, v := range tc.params {
+			u.SetParam(k, v)
+		}
+		if r.sticky = newSticky(u); (r.sticky != nil && r.sticky.holds("Place")) != tc.holds {
+			t.Errorf("%v: holds %t", tc.params, !tc.holds)
+		}
+	}
+	u := r.url.SubURL.Clone()
+	u.SetParam(constant.StickyKey, "true")
+	r.sticky = newSticky(u)
+	served := func(tags ...string) (by []int) {
+		before := make([]int64, len(r.nodes))
+		for n, node := range r.nodes {
+			before[n] = node.calls.Load()
+		}
+		for range 30 {
+			for _, tg := range tags {
+				if err := r.call(wanting(tg)); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		for n, node := range r.nodes {
+			if node.calls.Load() > before[n] {
+				by = append(by, n)
+			}
+		}
+		return by
+	}
+	first := served("", "gray")
+	if len(first) != 2 || first[0] > 2 || first[1] < 3 {
+		t.Fatalf("served by %v, want one of each level", first)
+	}
+	if again := served("gray", ""); !slices.Equal(again, first) {
+		t.Errorf("then by %v, before by %v", again, first)
+	}
+	r.nodes[first[0]].e.MarkClosing()
+	r.view.refresh()
+	next := served("", "gray")
+	if len(next) != 2 || next[0] == first[0] || next[1] != first[1] {
+		t.Errorf("after %d began to leave: %v", first[0], next)
+	}
+}

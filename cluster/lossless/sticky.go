@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package lossless
+
+import (
+	"slices"
+	"strings"
+	"sync"
+
+	"dubbo.apache.org/dubbo-go/v3/common"
+	"dubbo.apache.org/dubbo-go/v3/common/constant"
+
+	"github.com/graylane/graylane/cluster/endpoint"
+)
+
+// sticky keeps the calls of a reference with `sticky: true` on one endpoint a
+// level, for as long as it is in the level's pool. dubbo-go keeps one for all
+// levels, which two lanes would take from each other with every call.
+type sticky struct {
+	all     bool
+	methods map[string]bool // those that say otherwise
+	last    sync.Map        // level -> *endpoint.Endpoint
+}
+
+// newSticky returns nil where nothing sticks.
+func newSticky(u *common.URL) *sticky {
+	if u == nil {
+		return nil
+	}
+	s := &sticky{all: u.GetParamBool(constant.StickyKey, false), methods: make(map[string]bool)}
+	used := s.all
+	u.RangeParams(func(key, value string) bool {
+		method, ok := strings.CutPrefix(key, constant.MethodKeys+".")
+		if !ok {
+			return true
+		}
+		if method, ok = strings.CutSuffix(method, "."+constant.StickyKey); ok && value != "" {
+			s.methods[method] = value == "true"
+			used = used || value == "true"
+		}
+		return true
+	})
+	if !used {
+		return nil
+	}
+	return s
+}
+
+// holds reports whether calls of a method stick.
+func (s *sticky) holds(method string) bool {
+	if own, ok := s.methods[method]; ok {
+		return own
+	}
+	return s.all
+}
+
+// of returns the endpoint of a level, nil if there is none yet or it is not in the
+// pool any more.
+func (s *sticky) of(level string, p *endpoint.Pool) *endpoint.Endpoint {
+	v, ok := s.last.Load(level)
+	if !ok {
+		return nil
+	}
+	e := v.(*endpoint.Endpoint) //nolint:errcheck // nothing else is stored
+	if !slices.Contains(p.All(), e) {
+		return nil
+	}
+	return e
+}
+
+func (s *sticky) keep(level string, e *endpoint.Endpoint) { s.last.Store(level, e) }

@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package discovery
+
+import (
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"dubbo.apache.org/dubbo-go/v3/common"
+	"dubbo.apache.org/dubbo-go/v3/common/constant"
+	"dubbo.apache.org/dubbo-go/v3/registry"
+	"dubbo.apache.org/dubbo-go/v3/remoting"
+	"github.com/dubbogo/gost/log/logger"
+
+	"github.com/graylane/graylane/internal/conf"
+)
+
+// source is what one registry says of the providers of a [Directory], or of one
+// group of them. A directory is the union of its sources: a provider that several
+// name counts once and leaves when the last of them drops it. Its fields below d
+// are guarded by d.mu.
+type source struct {
+	d   *Directory
+	url *common.URL // of the registry
+	ref *common.URL // what is asked for: the reference, or a copy with one of its groups
+
+	named   map[identity]*provider // by the identity that this source gives them
+	settled bool                   // the first list has been believed: what comes later appeared
+	held    *time.Timer            // runs while an empty list is held back
+
+	first chan struct{} // closed with the first word of the registry, and with the directory's end
+	once  sync.Once
+}
+
+// listing is how one source names a provider.
+type listing struct {
+	id      identity
+	url     *common.URL
+	doubted bool // the held list does not name it
+}
+
+var _ registry.NotifyListener = (*source)(nil)
+
+// newSource adds a source to the directory.
+func (d *Directory) newSource(u, ref *common.URL) *source {
+	s := &source{d: d, url: u, ref: ref, named: make(map[identity]*provider), first: make(chan struct{})}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.sources = append(d.sources, s)
+	if d.gone {
+		s.heard()
+	}
+	return s
+}
+
+// Notify implements dubbo-go's NotifyListener for a single event.
+func (s *source) Notify(e *registry.ServiceEvent) {
+	d := s.d
+	if e == nil || !d.accepts(e.Service) {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.gone {
+		return
+	}
+	if e.Action == remoting.EventTypeDel {
+		s.drop(identify(e.Service))
+	} else {
+		s.add(e.Service)
+	}
+	d.publish()
+	s.heard()
+}
+
+// NotifyAll implements dubbo-go's NotifyListener for a complete list. An empty
+// one is held back for discovery.empty-protection while endpoints are known that
+// have not said that they leave.
+func (s *source) NotifyAll(events []*registry.ServiceEvent, done func()) {
+	if done != nil {
+		defer done()
+	}
+	d := s.d
+	var present []*common.URL
+	for _, e := range events {
+		if d.accepts(e.Service) && e.Action != remoting.EventTypeDel {
+			present = append(present, e.Service)
+		}
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.gone || len(present) == 0 && s.hold() {
+		return
+	}
+	s.unhold()
+	s.replace(present)
+	d.publish()
+	s.heard()
+}
+
+func (s *source) replace(present []*common.URL) {
+	named := make(map[identity]bool, len(present))
+	for _, u := range present {
+		named[identify(u)] = true
+	}
+	for id := range s.named { // first, so that no clock of another machine keeps a newcomer out
+		if !named[id] {
+			s.drop(id)
+		}
+	}
+	for _, u := range present {
+		s.add(u)
+	}
+}
+
+// hold keeps the present list for a while. d.mu is held.
+func (s *source) hold() bool {
+	alive := false
+	for _, p := range s.named {
+		alive = alive || !p.instance.Closing()
+	}
+	wait := conf.Current().Discovery.EmptyProtection
+	if !alive || wait == 0 {
+		return false
+	}
+	for _, p := range s.named {
+		p.listed[s].doubted = true
+	}
+	if s.held == nil {
+		logger.Warnf("[graylane] %s: the registry's list is empty, %d endpoints are kept for %v", s.ref.Service(), len(s.named), wait)
+		s.held = time.AfterFunc(wait, s.believe)
+	}
+	return true
+}
+
+// believe takes the held list for true.
+func (s *source) believe() {
+	d := s.d
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if s.held == nil || d.gone {
+		return
+	}
+	s.held = nil
+	for id, p := range s.named {
+		if p.listed[s].doubted { // not named by a later event
+			s.drop(id)
+		}
+	}
+	d.publish()
+}
+
+func (s *source) unhold() {
+	if s.held != nil {
+		s.held.Stop()
+		s.held = nil
+	}
+}
+
+func (s *source) heard() {
+	s.settled = true
+	s.once.Do(func() { close(s.first) })
+}
+
+// settle says that what comes from now on was seen to appear.
+func (s *source) settle() {
+	s.d.mu.Lock()
+	defer s.d.mu.Unlock()
+	s.settled = true
+}
+
+// add lists a provider. d.mu is held.
+func (s *source) add(u *common.URL) {
+	if p := s.d.provider(s, u); p != nil {
+		s.list(p, u)
+	}
+}
+
+// list says that this source names the provider. d.mu is held.
+func (s *source) list(p *provider, u *common.URL) {
+	id := identify(u)
+	s.named[id] = p
+	p.listed[s] = &listing{id: id, url: u}
+	p.url, p.left, p.replaced = u, time.Time{}, false
+	if p.endpoint != nil {
+		p.endpoint.SetRemoved(false)
+	}
+	s.d.refresh(p)
+}
+
+// drop says that this source no longer names the provider. d.mu is held.
+func (s *source) drop(id identity) {
+	p, ok := s.named[id]
+	if !ok {
+		return
+	}
+	delete(s.named, id)
+	delete(p.listed, s)
+	if len(p.listed) == 0 {
+		s.d.remove(p)
+	} else {
+		s.d.refresh(p)
+	}
+}
+
+// names reports whether the source lists any provider at a place. d.mu is held.
+func (s *source) names(place identity) bool {
+	return slices.ContainsFunc(s.d.places[place], func(p *provider) bool { return p.listed[s] != nil })
+}
+
+// groupsOf returns what to ask a registry for: the reference itself, and for a
+// list of groups one copy a group, because dubbo-go's registries compare groups
+// literally.
+func groupsOf(ref *common.URL) []*common.URL {
+	groups := ref.GetParam(constant.GroupKey, "")
+	if !strings.Contains(groups, ",") {
+		return []*common.URL{ref}
+	}
+	var out []*common.URL
+	for group := range strings.SplitSeq(groups, ",") {
+		c := ref.Clone()
+		c.SetParam(constant.GroupKey, strings.TrimSpace(group))
+		out = append(out, c)
+	}
+	return out
+}
