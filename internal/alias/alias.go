@@ -4,58 +4,65 @@
 //
 // It is Walker's alias method in Vose's form (M. D. Vose, "A linear algorithm
 // for generating random numbers with a given distribution", IEEE TSE 17(9),
-// 1991). A Table is immutable and safe for concurrent use; Draw takes no lock
-// and does not allocate.
+// 1991). [New] makes the columns; whoever draws keeps them beside what is drawn,
+// so that a draw touches one place in memory:
+//
+//	i, at := alias.Split(rand.Uint64(), len(columns))
+//	if at >= columns[i].Keep {
+//		i = int(columns[i].Other)
+//	}
 package alias
 
-import "math"
+import (
+	"math"
+	"math/bits"
+)
 
-// Table is the zero or more columns of an alias table.
-type Table struct {
-	columns []column
+// Column yields its own index where the fraction is below Keep, in units of
+// 2^-64, and Other from there on. One that is always kept has Other = its own.
+type Column struct {
+	Keep  uint64
+	Other uint32
 }
 
-// column keeps its own index when the low half of the random number is below
-// keep, and yields other if not. keep is in units of 2^-32; 2^32-1 means always.
-type column struct {
-	keep  uint32
-	other uint32
-}
-
-// New builds a table that yields i with probability weights[i] / sum. Weights
+// New returns columns that yield i with probability weights[i] / sum. Weights
 // that are not positive and finite count as 0; if all do, every index is alike.
-func New(weights []float64) Table {
+func New(weights []float64) []Column {
 	n := len(weights)
-	t := Table{columns: make([]column, n)}
+	columns := make([]Column, n)
 	sum := 0.0
 	for _, w := range weights {
 		sum += usable(w)
 	}
 	scaled := make([]float64, n)
-	var small, large []int
+	todo := make([]uint32, n) // small ones from the left, large ones from the right
+	small, large := 0, n
 	for i, w := range weights {
 		scaled[i] = 1
 		if sum > 0 {
 			scaled[i] = usable(w) * float64(n) / sum
 		}
 		if scaled[i] < 1 {
-			small = append(small, i)
+			todo[small] = uint32(i)
+			small++
 		} else {
-			large = append(large, i)
+			large--
+			todo[large] = uint32(i)
 		}
-		t.columns[i] = column{keep: math.MaxUint32, other: uint32(i)}
+		columns[i] = Column{Keep: math.MaxUint64, Other: uint32(i)}
 	}
-	for len(small) > 0 && len(large) > 0 {
-		s, l := small[len(small)-1], large[len(large)-1]
-		small = small[:len(small)-1]
-		t.columns[s] = column{keep: uint32(scaled[s] * (1 << 32)), other: uint32(l)}
+	for small > 0 && large < n {
+		small--
+		s, l := todo[small], todo[large]
+		columns[s] = Column{Keep: uint64(scaled[s] * (1 << 64)), Other: l}
 		scaled[l] -= 1 - scaled[s]
 		if scaled[l] < 1 {
-			large = large[:len(large)-1]
-			small = append(small, l)
+			large++
+			todo[small] = l
+			small++
 		}
 	}
-	return t // what is left in either list is 1 but for rounding
+	return columns // what is left in either list is 1 but for rounding
 }
 
 func usable(w float64) float64 {
@@ -65,14 +72,9 @@ func usable(w float64) float64 {
 	return 0
 }
 
-// Len returns the number of columns.
-func (t *Table) Len() int { return len(t.columns) }
-
-// Draw maps 64 random bits to an index. The table must not be empty.
-func (t *Table) Draw(random uint64) int {
-	i := random >> 32 * uint64(len(t.columns)) >> 32
-	if c := t.columns[i]; uint32(random) >= c.keep && c.keep != math.MaxUint32 {
-		return int(c.other)
-	}
-	return int(i)
+// Split maps 64 random bits to one of n indices and a fraction in units of 2^-64,
+// which is as good as independent of the index while n is far below 2^32.
+func Split(random uint64, n int) (index int, fraction uint64) {
+	hi, lo := bits.Mul64(random, uint64(n))
+	return int(hi), lo
 }

@@ -19,6 +19,9 @@ const maxDraws = 64
 
 // Pick chooses an endpoint of the pool, which must not be empty.
 func Pick(p *endpoint.Pool) *endpoint.Endpoint {
+	if e, taken := p.Take(rand.Uint64()); taken { // always, where nothing warms up
+		return e
+	}
 	return pick(p, rand.Uint64)
 }
 
@@ -27,8 +30,7 @@ func PickFrom(p *endpoint.Pool, r *rand.Rand) *endpoint.Endpoint { return pick(p
 
 func pick(p *endpoint.Pool, random func() uint64) *endpoint.Endpoint {
 	for range maxDraws {
-		e := p.Draw(random())
-		if f := p.Factor(e); f >= 1 || float64(random()>>11)/(1<<53) < f {
+		if e, taken := p.Take(random()); taken {
 			return e
 		}
 	}
