@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	"dubbo.apache.org/dubbo-go/v3/cluster/directory"
@@ -39,10 +38,10 @@ type Invoker struct {
 	service string
 	triple  bool
 
-	tag, force string // the reference's own, for calls without
-	limits     limits
-	retries    retries
-	policy     string // the balancer that the user named, "" for ours
+	own     tagrouter.Own // the reference's tag, for calls without
+	limits  limits
+	retries retries
+	policy  string // the balancer that the user named, "" for ours
 }
 
 var _ base.Invoker = (*Invoker)(nil)
@@ -50,11 +49,10 @@ var _ base.Invoker = (*Invoker)(nil)
 // New returns an invoker over the endpoints of src, which is what d lists.
 func New(d directory.Directory, src endpoint.Source) *Invoker {
 	u := reference(d)
-	i := &Invoker{dir: d, budget: newBudget(), limits: newLimits(u), retries: newRetries(u)}
+	i := &Invoker{dir: d, budget: newBudget(), own: tagrouter.OwnOf(u), limits: newLimits(u), retries: newRetries(u)}
 	if u != nil {
 		i.service = u.Service()
 		i.triple = isTriple(u)
-		i.tag, i.force = u.GetParam(tag.KeyTag, ""), u.GetParam(tag.KeyForce, "")
 		if i.policy = u.GetParam(constant.LoadbalanceKey, ""); i.policy == warmup.Name {
 			i.policy = ""
 		}
@@ -110,7 +108,7 @@ func (i *Invoker) Invoke(ctx context.Context, inv base.Invocation) result.Result
 		return &result.RPCResult{Err: i.ended(err)}
 	}
 	c := call{base: ctx, ctx: ctx, inv: inv}
-	c.wanted, c.force = i.wanted(inv)
+	c.wanted, c.force = i.own.Wanted(inv)
 	// Until it is sent, a call has one goroutine: its maps are read without the lock.
 	if kind, ok := inv.Attributes()[constant.CallTypeKey]; !ok || kind == constant.CallUnary {
 		c.unary = true
@@ -167,20 +165,6 @@ func (i *Invoker) ended(err error) error {
 		return triple_protocol.NewError(triple_protocol.CodeDeadlineExceeded, err)
 	}
 	return triple_protocol.NewError(triple_protocol.CodeCanceled, err)
-}
-
-// wanted is [tagrouter.Wanted] with the reference's parameters read once.
-func (i *Invoker) wanted(inv base.Invocation) (string, bool) {
-	attachments := inv.Attachments()
-	want, _ := tag.Value(attachments[tag.KeyTag])
-	if want == "" {
-		want = i.tag
-	}
-	force, _ := tag.Value(attachments[tag.KeyForce])
-	if force == "" {
-		force = i.force
-	}
-	return want, force != "" && strings.EqualFold(force, "true")
 }
 
 // trailerOf returns where a unary Triple call puts its trailer: the caller's own

@@ -77,7 +77,7 @@ func ReadDifferences() Differences {
 
 // Invoke leaves the call as it is.
 func (o *observed) Invoke(ctx context.Context, inv base.Invocation) result.Result {
-	want, force := o.decide.wanted(inv)
+	want, force := o.decide.own.Wanted(inv)
 	if want == "" { // in this mode only graylane-tag travels
 		want = tag.FromContext(ctx).String()
 	}

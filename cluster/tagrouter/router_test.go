@@ -178,9 +178,13 @@ func TestWanted(t *testing.T) {
 		{"empty is absent", ref, map[string]any{tag.KeyTag: ""}, "gray", true},
 		{"force is true or not", nil, map[string]any{tag.KeyTag: "blue", tag.KeyForce: "1"}, "blue", false},
 	} {
-		wanted, force := Wanted(tc.ref, invocation.NewRPCInvocation("Get", nil, tc.attachments))
+		inv := invocation.NewRPCInvocation("Get", nil, tc.attachments)
+		wanted, force := Wanted(tc.ref, inv)
 		if wanted != tc.wanted || force != tc.force {
 			t.Errorf("%s: %q, %t; want %q, %t", tc.name, wanted, force, tc.wanted, tc.force)
+		}
+		if wanted, force = OwnOf(tc.ref).Wanted(inv); wanted != tc.wanted || force != tc.force {
+			t.Errorf("%s, read once: %q, %t; want %q, %t", tc.name, wanted, force, tc.wanted, tc.force)
 		}
 	}
 }
