@@ -11,23 +11,25 @@ import (
 
 // Endpoint is an instance for one service. Its exported fields are set before
 // it is published and not changed after.
-type Endpoint struct {
+type Endpoint struct { // what every call touches comes first
 	*Instance
 	// Invoker sends a call to it.
 	Invoker base.Invoker
-	// Tag is the lane that the instance is in, "" for the baseline.
-	Tag string
 	// Caller is sent to it as graylane-caller, boxed once; nil: it would not believe it.
 	Caller any
+
+	of       *Endpoint // whose calls and end this one shares, nil: it has its own
+	inflight atomic.Int64
+	retired  atomic.Pointer[func()]
+	removed  atomic.Bool
+
+	// Tag is the lane that the instance is in, "" for the baseline.
+	Tag string
 	// Weight is its share when warm, relative to the others; 0 gets no calls
 	// unless all have 0.
 	Weight float64
 
-	of       *Endpoint // whose calls and end this one shares, nil: it has its own
-	removed  atomic.Bool
-	inflight atomic.Int64
-	retired  atomic.Pointer[func()]
-	retire   sync.Once
+	retire sync.Once
 }
 
 // With returns the endpoint under another tag or weight. Both count their calls

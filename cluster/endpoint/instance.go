@@ -19,6 +19,11 @@ const (
 
 // Instance is one incarnation at one address. See the package comment.
 type Instance struct {
+	// What every call touches, side by side.
+	flags          atomic.Uint32
+	strikes        atomic.Int32 // timeouts in a row
+	sent, answered atomic.Int64
+
 	// Address is host:port. Incarnation names the process start. For peers that
 	// publish none (plain dubbo-go, Java) it is empty or starts with '@'.
 	Address, Incarnation string
@@ -26,13 +31,11 @@ type Instance struct {
 	App string
 
 	table   *Table
-	flags   atomic.Uint32
 	readyAt atomic.Int64 // monotonic, see now
 	window  time.Duration
 	refs    int // guarded by table.mu
 
-	sent, answered, refused, failed, unknown, rerouted atomic.Int64
-	strikes                                            atomic.Int32 // timeouts in a row
+	refused, failed, unknown, rerouted atomic.Int64
 }
 
 // Birth is what a registry says of an instance's age.

@@ -71,8 +71,8 @@ func observe(ctx context.Context, inv base.Invocation) {
 func enforce(ctx context.Context, inv base.Invocation, keys []string) {
 	in := inboundOf(ctx)
 	attachments := inv.Attachments()
-	if in == nil && onlyOwn(attachments) { // an ingress, mostly: nothing can have leaked
-		own, present := attachments[tag.KeyTag]
+	own, present := attachments[tag.KeyTag]
+	if in == nil && onlyOwn(attachments, present) { // an ingress, mostly: nothing can have leaked
 		s, set := tag.Value(own)
 		if !set {
 			if want := tag.FromContext(ctx); want != "" || present {
@@ -135,16 +135,22 @@ func enforce(ctx context.Context, inv base.Invocation, keys []string) {
 }
 
 // onlyOwn reports that the attachments hold nothing but what dubbo-go itself puts
-// into every call, and the tag under its own name: three look-ups instead of a
-// walk through the map.
-func onlyOwn(attachments map[string]any) bool {
-	n := 0
-	for _, key := range [...]string{constant.TimeoutKey, constant.RetriesKey, tag.KeyTag} {
+// into every call, and the tag under its own name if it is present: look-ups
+// instead of a walk through the map.
+func onlyOwn(attachments map[string]any, present bool) bool {
+	others := len(attachments)
+	if present {
+		others--
+	}
+	for _, key := range [...]string{constant.TimeoutKey, constant.RetriesKey} {
+		if others == 0 {
+			return true
+		}
 		if _, ok := attachments[key]; ok {
-			n++
+			others--
 		}
 	}
-	return n == len(attachments)
+	return others == 0
 }
 
 // writeTag makes the attachments say want under every key that names a tag.
