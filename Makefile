@@ -4,13 +4,20 @@
 GOLANGCI_LINT_VERSION := v2.12.2
 GOVULNCHECK_VERSION   := v1.6.0
 
-FUZZTIME   ?= 10s
-BENCHTIME  ?= 1s
-BENCHCOUNT ?= 1
+BENCHSTAT_VERSION     := v0.0.0-20260908200009-22c9c6c9d4da
+
+FUZZTIME    ?= 10s
+BENCHTIME   ?= 150ms# of each figure in a round
+BENCHROUNDS ?= 8
+BENCHPAIRS  ?= 25# turns of each side in each cell of real calls
+BENCHTURN   ?= 1s
+BENCHPAGE   ?= docs/benchmarks.md
 
 BIN           := $(CURDIR)/.tmp/bin
 GOLANGCI_LINT := $(BIN)/golangci-lint-$(GOLANGCI_LINT_VERSION)
 GOVULNCHECK   := $(BIN)/govulncheck-$(GOVULNCHECK_VERSION)
+BENCHSTAT     := $(BIN)/benchstat-$(BENCHSTAT_VERSION)
+RAW           := $(CURDIR)/.tmp/bench
 
 # Packages with functions of a kind; others need no linking.
 fuzz_packages  = $(shell grep -rlE --include='*_test.go' '^func Fuzz' . | xargs -r -n1 dirname | sort -u)
@@ -42,10 +49,31 @@ test: ## all tests
 race: ## all tests with the race detector
 	go test -race -timeout 30m ./...
 
+# The parts take turns, so that a machine that gets slower for a while slows all.
 .PHONY: bench
-bench: ## benchmarks (BENCHTIME=1s BENCHCOUNT=1)
+bench: $(BENCHSTAT) ## all targets beside plain dubbo-go and Kitex, into docs/benchmarks.md (10 minutes)
+	@rm -rf $(RAW) && mkdir -p $(RAW)
+	go test -c -o $(RAW)/grid.test ./test/bench
+	go test -c -o $(RAW)/push.test ./cluster/lossless
+	cd test/bench/kitex && go test -c -o $(RAW)/kitex.test .
+	go build -o $(RAW)/calls ./test/bench/calls
+	@set -e; for round in $$(seq $(BENCHROUNDS)); do \
+	  echo "round $$round of $(BENCHROUNDS)"; \
+	  $(RAW)/kitex.test -test.run '^$$' -test.bench . -test.benchtime $(BENCHTIME) >>$(RAW)/kitex.txt; \
+	  (cd test/bench && $(RAW)/grid.test -test.run '^$$' -test.bench '^BenchmarkCall$$' -test.benchtime $(BENCHTIME)) >>$(RAW)/call.txt; \
+	  $(RAW)/push.test -test.run '^$$' -test.bench '^Benchmark(Push|RuleChange)$$' -test.benchtime $(BENCHTIME) >>$(RAW)/push.txt; \
+	done
+	$(RAW)/grid.test -test.run '^$$' -test.bench 'Plain|Build' -test.benchtime 20ms -test.count 3 >$(RAW)/grid.txt
+	$(RAW)/calls -pairs $(BENCHPAIRS) -turn $(BENCHTURN) >$(RAW)/calls.txt
+	go run ./test/bench/report -raw $(RAW) -page '$(BENCHPAGE)' -benchstat $(BENCHSTAT) \
+	  -command 'make bench BENCHTIME=$(BENCHTIME) BENCHROUNDS=$(BENCHROUNDS) BENCHPAIRS=$(BENCHPAIRS) BENCHTURN=$(BENCHTURN)'
+
+.PHONY: bench-smoke
+bench-smoke: ## every benchmark once, to see that it works
 	@test -n "$(bench_packages)" || { echo "no benchmarks"; exit 1; }
-	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) -count $(BENCHCOUNT) $(bench_packages)
+	go test -run '^$$' -bench . -benchtime 1x $(filter-out ./test/bench/kitex,$(bench_packages))
+	cd test/bench/kitex && go test -run '^$$' -bench . -benchtime 1x .
+	go run ./test/bench/calls -pairs 1 -turn 50ms -n 3
 
 .PHONY: fuzz
 fuzz: ## each fuzz target for a while (FUZZTIME=10s)
@@ -123,3 +151,8 @@ $(GOVULNCHECK):
 	@mkdir -p $(BIN)
 	GOFLAGS= GOBIN=$(BIN) go install golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION)
 	@mv $(BIN)/govulncheck $@
+
+$(BENCHSTAT):
+	@mkdir -p $(BIN)
+	GOFLAGS= GOBIN=$(BIN) go install golang.org/x/perf/cmd/benchstat@$(BENCHSTAT_VERSION)
+	@mv $(BIN)/benchstat $@

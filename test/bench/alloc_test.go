@@ -33,15 +33,17 @@ func TestAllocations(t *testing.T) {
 			t.Fatalf("variant %s: want results for 3 sizes, got:\n%s", v, out.Bytes())
 		}
 	}
-	for n, got := range allocs[graylane] {
-		if most := allocs[floor][n] + maxMoreAllocs; got > most {
-			t.Errorf("n=%s: %d allocations a call, want at most %d", n, got, most)
+	for _, v := range []string{graylane, routers} {
+		for n, got := range allocs[v] {
+			if most := allocs[floor][n] + maxMoreAllocs; got > most {
+				t.Errorf("%s, n=%s: %d allocations a call, want at most %d", v, n, got, most)
+			}
+			if least := allocs[plain][n]; got >= least {
+				t.Errorf("%s, n=%s: %d allocations a call, plain dubbo-go has %d", v, n, got, least)
+			}
 		}
-		if least := allocs[plain][n]; got >= least {
-			t.Errorf("n=%s: %d allocations a call, plain dubbo-go has %d", n, got, least)
+		if one, many := allocs[v]["1"], allocs[v]["1000"]; one != many {
+			t.Errorf("%s: %d allocations a call with 1 provider, %d with 1000", v, one, many)
 		}
-	}
-	if one, many := allocs[graylane]["1"], allocs[graylane]["1000"]; one != many {
-		t.Errorf("%d allocations a call with 1 provider, %d with 1000", one, many)
 	}
 }

@@ -4,6 +4,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"strconv"
@@ -13,6 +14,7 @@ import (
 
 	"dubbo.apache.org/dubbo-go/v3"
 	"dubbo.apache.org/dubbo-go/v3/client"
+	"dubbo.apache.org/dubbo-go/v3/cluster/router"
 	"dubbo.apache.org/dubbo-go/v3/common"
 	"dubbo.apache.org/dubbo-go/v3/common/constant"
 	"dubbo.apache.org/dubbo-go/v3/common/extension"
@@ -24,6 +26,7 @@ import (
 	"dubbo.apache.org/dubbo-go/v3/remoting"
 
 	_ "github.com/graylane/graylane"
+	"github.com/graylane/graylane/cluster/tagrouter"
 	"github.com/graylane/graylane/filter/tag"
 )
 
@@ -50,6 +53,20 @@ func install(variant string) {
 	if variant == floor {
 		extension.SetProtocol(constant.RegistryProtocol, func() base.Protocol { return &floorProtocol{base.NewBaseProtocol()} })
 	}
+	if variant == graylane { // the imports of this binary bring them
+		for name := range extension.GetRouterFactories() {
+			if name != tagrouter.Name {
+				extension.SetRouterFactory(name, func() router.PriorityRouterFactory { return noRouter{} })
+			}
+		}
+	}
+}
+
+// noRouter stands for a router that nobody imported: a factory cannot be taken out.
+type noRouter struct{}
+
+func (noRouter) NewPriorityRouter(*common.URL) (router.PriorityRouter, error) {
+	return nil, errors.New("not imported")
 }
 
 type fakeProtocol struct{ base.BaseProtocol }

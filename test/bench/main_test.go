@@ -25,10 +25,11 @@ const envVariant = "GRAYLANE_BENCH"
 const (
 	plain    = "plain"    // dubbo-go with its defaults, Graylane off
 	floor    = "floor"    // dubbo-go's client on a list of invokers, no extension at all
-	graylane = "graylane" // Graylane with its defaults
+	graylane = "graylane" // Graylane with its defaults, and no router of dubbo-go's
+	routers  = "routers"  // Graylane with its defaults, all of dubbo-go's routers, and no rule
 )
 
-var variants = [...]string{plain, floor, graylane}
+var variants = [...]string{plain, floor, graylane, routers}
 
 // callBenchmark is what the children run.
 const callBenchmark = "BenchmarkCall"
@@ -89,7 +90,7 @@ func child(w io.Writer, variant, pattern, benchtime string, heading bool) error 
 		return err
 	}
 	mode := "off"
-	if variant == graylane {
+	if variant == graylane || variant == routers {
 		mode = "enforce"
 	}
 	args := []string{"-test.run=^$", "-test.bench=" + pattern, "-test.benchtime=" + benchtime}

@@ -54,9 +54,9 @@ func call() base.Invocation {
 	return invocation.NewRPCInvocationWithOptions(invocation.WithMethodName("get"), invocation.WithAttachments(map[string]any{tag.KeyTag: gray}))
 }
 
-// BenchmarkPick is the choice of an endpoint out of n: warm ones, ones that are
-// in the middle of their warm-up, and dubbo-go's random balancer.
-func BenchmarkPick(b *testing.B) {
+// BenchmarkPickPlain is the choice of an endpoint out of n: warm ones, ones that
+// are in the middle of their warm-up, and dubbo-go's random balancer.
+func BenchmarkPickPlain(b *testing.B) {
 	for _, n := range sizes[1:] {
 		for _, state := range []string{"warm", "warming"} {
 			started := time.Now().Add(-time.Hour)
@@ -81,18 +81,18 @@ func BenchmarkPick(b *testing.B) {
 	}
 }
 
-// BenchmarkRoutePick is the choice of an endpoint out of n for a call with a tag,
+// BenchmarkRoutePickPlain is the choice of an endpoint out of n for a call with a tag,
 // of which one in ten has it. dubbo-go's side is its router chain, with all the
 // routers that its imports bring, and its random balancer.
-func BenchmarkRoutePick(b *testing.B) {
+func BenchmarkRoutePickPlain(b *testing.B) {
 	started := time.Now().Add(-time.Hour)
 	ref := common.NewURLWithOptions(common.WithProtocol(constant.TriProtocol), common.WithInterface(service), common.WithPath(service))
 	for _, n := range sizes[1:] {
 		b.Run(fmt.Sprintf("side=graylane/n=%d", n), func(b *testing.B) {
-			snapshot, inv := tagrouter.Build(fleet(b, n, started), tagrouter.Options{Ramp: ramp}), call()
+			snapshot, inv, own := tagrouter.Build(fleet(b, n, started), tagrouter.Options{Ramp: ramp}), call(), tagrouter.OwnOf(ref)
 			b.ReportAllocs()
 			for b.Loop() {
-				wanted, force := tagrouter.Wanted(ref, inv)
+				wanted, force := own.Wanted(inv)
 				d, err := snapshot.Route(wanted, force)
 				if err != nil {
 					b.Fatal(err)

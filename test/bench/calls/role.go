@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+
+	"dubbo.apache.org/dubbo-go/v3"
+	"dubbo.apache.org/dubbo-go/v3/common"
+	"dubbo.apache.org/dubbo-go/v3/common/constant"
+	"dubbo.apache.org/dubbo-go/v3/common/extension"
+	dubbologger "dubbo.apache.org/dubbo-go/v3/logger"
+	"dubbo.apache.org/dubbo-go/v3/protocol"
+	"dubbo.apache.org/dubbo-go/v3/protocol/triple/triple_protocol"
+	"dubbo.apache.org/dubbo-go/v3/registry"
+	"dubbo.apache.org/dubbo-go/v3/remoting"
+	"dubbo.apache.org/dubbo-go/v3/server"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/graylane/graylane"
+	_ "github.com/graylane/graylane/imports"
+)
+
+const (
+	registryName = "calls-registry"
+	triService   = "graylane.calls.Tri"   // protobuf, as generated code calls it
+	dubboService = "graylane.calls.Dubbo" // hessian2, by a proxy
+)
+
+// runRole runs what the environment says that this process is, false if nothing.
+func runRole() bool {
+	what := os.Getenv(envRole)
+	if what == "" {
+		return false
+	}
+	var r role
+	check(json.Unmarshal([]byte(what), &r))
+	// The ramp is left out, as after the first two minutes: it would be over half-way.
+	c := graylane.Default()
+	c.Warmup.Window = 0
+	check(graylane.Configure(c))
+	extension.SetRegistry(registryName, func(u *common.URL) (registry.Registry, error) { return &listed{u, r.Providers}, nil })
+	if r.Ports != nil {
+		r.serve()
+	} else {
+		r.call()
+	}
+	return true
+}
+
+func check(err error) {
+	if err != nil {
+		fmt.Println("child:", err)
+		os.Exit(3)
+	}
+}
+
+var saying sync.Mutex //nolint:gochecknoglobals // one stdout a process
+
+func say(text string) {
+	saying.Lock()
+	defer saying.Unlock()
+	_, err := os.Stdout.WriteString(mark + text + "\n")
+	check(err)
+}
+
+func instance(more ...dubbo.InstanceOption) *dubbo.Instance {
+	ports, err := freePorts(1)
+	check(err)
+	ins, err := dubbo.NewInstance(append([]dubbo.InstanceOption{
+		dubbo.WithName("calls"), dubbo.WithLogger(dubbologger.WithLevel("error")), dubbo.WithMetadataServicePort(ports[0]),
+		dubbo.WithRegistry(registry.WithRegistry(registryName), registry.WithAddress("calls"), registry.WithRegisterInterface(),
+			registry.WithoutUseAsMetaReport(), registry.WithoutUseAsConfigCenter()),
+	}, more...)...)
+	check(err)
+	return ins
+}
+
+// listed is a registry that lists what its client was told, and tells what its
+// provider registers.
+type listed struct {
+	u         *common.URL
+	providers []string
+}
+
+func (l *listed) GetURL() *common.URL                                { return l.u }
+func (*listed) IsAvailable() bool                                    { return true }
+func (*listed) Destroy()                                             {}
+func (*listed) UnRegister(*common.URL) error                         { return nil }
+func (*listed) Subscribe(*common.URL, registry.NotifyListener) error { return nil }
+func (*listed) UnSubscribe(*common.URL, registry.NotifyListener) error {
+	return nil
+}
+
+func (*listed) Register(u *common.URL) error {
+	if s := u.Service(); s == triService || s == dubboService {
+		say(u.String())
+	}
+	return nil
+}
+
+func (l *listed) LoadSubscribeInstances(_ *common.URL, to registry.NotifyListener) error {
+	events := make([]*registry.ServiceEvent, 0, len(l.providers))
+	for _, text := range l.providers {
+		u, err := common.NewURL(text)
+		if err != nil {
+			return err
+		}
+		events = append(events, &registry.ServiceEvent{Action: remoting.EventTypeUpdate, Service: u})
+	}
+	done := make(chan struct{})
+	to.NotifyAll(events, func() { close(done) })
+	<-done
+	return nil
+}
+
+// Handler is both services (exported, or dubbo-go refuses it): it says what it heard.
+type Handler struct{ name string }
+
+// Reference names the service.
+func (h *Handler) Reference() string { return h.name }
+
+// Call is reached by reflection.
+func (*Handler) Call(_ context.Context, in string) (string, error) { return in, nil }
+
+// serve runs a provider on all of its ports until nobody talks to it any more.
+func (r role) serve() {
+	var protocols []dubbo.InstanceOption
+	ids := map[string][]string{}
+	for name, ports := range r.Ports {
+		for _, port := range ports {
+			id := fmt.Sprintf("%s%d", name, port)
+			ids[name] = append(ids[name], id)
+			protocols = append(protocols, dubbo.WithProtocol(protocol.WithProtocol(name), protocol.WithID(id), protocol.WithIp("127.0.0.1"), protocol.WithPort(port)))
+		}
+	}
+	srv, err := instance(protocols...).NewServer()
+	check(err)
+	if len(ids["tri"]) > 0 {
+		check(srv.Register(&Handler{triService}, &common.ServiceInfo{InterfaceName: triService, Methods: []common.MethodInfo{{
+			Name: "Call", Type: constant.CallUnary,
+			ReqInitFunc: func() any { return new(wrapperspb.StringValue) },
+			MethodFunc: func(_ context.Context, args []any, _ any) (any, error) {
+				in, ok := args[0].(*wrapperspb.StringValue)
+				if !ok {
+					return nil, fmt.Errorf("got %T, want a StringValue", args[0])
+				}
+				return triple_protocol.NewResponse(wrapperspb.String(in.GetValue())), nil
+			},
+		}}}, server.WithInterface(triService), server.WithProtocolIDs(ids["tri"])))
+	}
+	if len(ids["dubbo"]) > 0 {
+		check(srv.RegisterService(&Handler{dubboService}, server.WithInterface(dubboService), server.WithProtocolIDs(ids["dubbo"]),
+			server.WithSerialization(constant.Hessian2Serialization)))
+	}
+	go func() { check(srv.Serve()) }()
+	_, _ = io.Copy(io.Discard, os.Stdin)
+	os.Exit(0)
+}
+
+// answers reports whether an answer is the one that was asked for.
+func answers(got string) error {
+	if got != payload {
+		return fmt.Errorf("answer %q, want %q", got, payload)
+	}
+	return nil
+}
+
+// payload is what goes there and back: about as much as an identifier.
+var payload = strings.Repeat("graylane", 8) //nolint:gochecknoglobals // a constant
