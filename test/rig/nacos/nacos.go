@@ -16,6 +16,7 @@ package nacos
 
 import (
 	"context"
+	_ "embed"
 	"errors"
 	"fmt"
 	"io"
@@ -24,9 +25,20 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"time"
+
+	"github.com/graylane/graylane/test/rig/internal/jvm"
 )
+
+// The order of the class path matters: two jars hold the same hessian packages, and
+// two hold an application.properties.
+//
+//go:embed pom.xml
+var pom []byte
+
+// Missing says what this machine lacks to run the server: "java 17 or newer",
+// "mvn", or both. It is nil when both are there.
+func Missing() error { return jvm.Missing() }
 
 // readyTimeout bounds one start of the JVM; a loaded machine of two cores
 // needs about 20 s.
@@ -39,7 +51,7 @@ const attempts = 3
 // Server is a running Nacos server, made by [Start].
 type Server struct {
 	port int
-	proc *process
+	proc *jvm.Process
 }
 
 // Start runs a standalone server, its data and its log (out.log) in dir, which
@@ -61,7 +73,7 @@ func Start(ctx context.Context, dir string) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("nacos: dir: %w", err)
 	}
-	classpath, err := resolve(ctx)
+	classpath, err := jvm.ClassPath(ctx, "nacos", pom)
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +86,7 @@ func Start(ctx context.Context, dir string) (*Server, error) {
 		if err == nil {
 			return s, nil
 		}
-		if kept || attempt == attempts || !errors.Is(err, errDied) {
+		if kept || attempt == attempts || !errors.Is(err, jvm.ErrDied) {
 			return nil, err
 		}
 		// A port was lost to somebody else: forget this set, take another.
@@ -97,7 +109,7 @@ func (s *Server) Address() string {
 // what a test rig has stored survives that, as it survives a crash. Calling it
 // again does nothing.
 func (s *Server) Close() error {
-	return s.proc.kill()
+	return s.proc.Kill()
 }
 
 func start(ctx context.Context, dir string, port int, classpath string) (*Server, error) {
@@ -108,13 +120,13 @@ func start(ctx context.Context, dir string, port int, classpath string) (*Server
 		}
 	}
 	logPath := filepath.Join(dir, "out.log")
-	proc, err := startProcess(dir, logPath, "java", arguments(dir, home, port, classpath)...)
+	proc, err := jvm.Start(dir, logPath, "java", arguments(dir, home, port, classpath)...)
 	if err != nil {
 		return nil, err
 	}
 	s := &Server{port: port, proc: proc}
 	if err := s.waitReady(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("nacos on %s: %w\n%s", s.Address(), err, tail(logPath, 15)), s.Close())
+		return nil, errors.Join(fmt.Errorf("nacos on %s: %w\n%s", s.Address(), err, jvm.Tail(logPath, 15)), s.Close())
 	}
 	return s, nil
 }
@@ -152,8 +164,8 @@ func (s *Server) waitReady(ctx context.Context) error {
 	defer tick.Stop()
 	for !s.ready(ctx, client) {
 		select {
-		case <-s.proc.done:
-			return errDied
+		case <-s.proc.Done():
+			return jvm.ErrDied
 		case <-ctx.Done():
 			return fmt.Errorf("not ready: %w", context.Cause(ctx))
 		case <-tick.C:
@@ -174,14 +186,4 @@ func (s *Server) ready(ctx context.Context, client *http.Client) bool {
 	defer func() { _ = resp.Body.Close() }() // nothing depends on it
 	body, err := io.ReadAll(io.LimitReader(resp.Body, 64))
 	return err == nil && resp.StatusCode == http.StatusOK && string(body) == "OK"
-}
-
-// tail returns the last n lines of a file, or why it cannot be read.
-func tail(path string, n int) string {
-	raw, err := os.ReadFile(path)
-	if err != nil {
-		return err.Error()
-	}
-	lines := strings.Split(strings.TrimRight(string(raw), "\n"), "\n")
-	return strings.Join(lines[max(0, len(lines)-n):], "\n")
 }

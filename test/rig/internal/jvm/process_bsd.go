@@ -2,7 +2,7 @@
 
 //go:build unix && !linux
 
-package nacos
+package jvm
 
 import "syscall"
 

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package nacos
+package jvm
 
 import (
 	"bytes"
 	"context"
-	_ "embed"
 	"errors"
 	"fmt"
 	"hash/fnv"
@@ -18,13 +17,10 @@ import (
 	"time"
 )
 
-//go:embed pom.xml
-var pom []byte
-
 // minJava is the oldest Java release that was tried.
 const minJava = 17
 
-// Missing says what this machine lacks to run the server: "java 17 or newer",
+// Missing says what this machine lacks to run a server: "java 17 or newer",
 // "mvn", or both. It is nil when both are there.
 func Missing() error {
 	var errs []error
@@ -32,7 +28,7 @@ func Missing() error {
 		errs = append(errs, err)
 	}
 	if _, err := exec.LookPath("mvn"); err != nil {
-		errs = append(errs, errors.New("nacos: mvn (Maven 3) not found"))
+		errs = append(errs, errors.New("rig: mvn (Maven 3) not found"))
 	}
 	return errors.Join(errs...)
 }
@@ -42,10 +38,10 @@ func missingJava() error {
 	defer cancel()
 	out, err := exec.CommandContext(ctx, "java", "-version").CombinedOutput()
 	if err != nil {
-		return fmt.Errorf("nacos: java %d or newer not found: %w", minJava, err)
+		return fmt.Errorf("rig: java %d or newer not found: %w", minJava, err)
 	}
 	if got := javaRelease(string(out)); got < minJava {
-		return fmt.Errorf("nacos: java: got release %d, want %d or newer", got, minJava)
+		return fmt.Errorf("rig: java: got release %d, want %d or newer", got, minJava)
 	}
 	return nil
 }
@@ -64,36 +60,35 @@ func javaRelease(version string) int {
 	return n
 }
 
-// resolve returns the server's class path, in the order that Maven gives. The
-// order matters: two jars hold the same hessian packages, and two hold an
-// application.properties.
+// ClassPath returns the class path of a pom's runtime dependencies, in the order
+// that Maven gives; the order can matter. name is for the file that keeps it.
 //
 // The answer is kept in the user's cache folder, by the pom's hash, for as long
 // as all jars it names are there: asking Maven costs seconds even when it has
 // them. A file lock lets one process ask at a time, for a cold local repository
 // is not made for several writers.
-func resolve(ctx context.Context) (string, error) {
+func ClassPath(ctx context.Context, name string, pom []byte) (string, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		cache = os.TempDir()
 	}
 	dir := filepath.Join(cache, "graylane")
 	if err := os.MkdirAll(dir, 0o750); err != nil {
-		return "", fmt.Errorf("nacos: %w", err)
+		return "", fmt.Errorf("rig: %w", err)
 	}
 	h := fnv.New64a()
 	_, _ = h.Write(pom) // never fails
-	path := filepath.Join(dir, fmt.Sprintf("nacos-%016x.classpath", h.Sum64()))
+	path := filepath.Join(dir, fmt.Sprintf("%s-%016x.classpath", name, h.Sum64()))
 
 	unlock, err := lockFile(path + ".lock")
 	if err != nil {
-		return "", fmt.Errorf("nacos: %w", err)
+		return "", fmt.Errorf("rig: %w", err)
 	}
 	defer unlock()
 	if raw, err := os.ReadFile(path); err == nil && complete(string(raw)) {
 		return string(raw), nil
 	}
-	return askMaven(ctx, path)
+	return askMaven(ctx, path, pom)
 }
 
 // complete reports whether every jar of a class path exists.
@@ -111,14 +106,14 @@ func complete(classpath string) bool {
 
 // askMaven resolves the jars into the local repository and writes the class
 // path to path.
-func askMaven(ctx context.Context, path string) (string, error) {
-	work, err := os.MkdirTemp("", "graylane-nacos-")
+func askMaven(ctx context.Context, path string, pom []byte) (string, error) {
+	work, err := os.MkdirTemp("", "graylane-rig-")
 	if err != nil {
-		return "", fmt.Errorf("nacos: %w", err)
+		return "", fmt.Errorf("rig: %w", err)
 	}
 	defer func() { _ = os.RemoveAll(work) }() // a leftover harms nobody
 	if err := os.WriteFile(filepath.Join(work, "pom.xml"), pom, 0o600); err != nil {
-		return "", fmt.Errorf("nacos: %w", err)
+		return "", fmt.Errorf("rig: %w", err)
 	}
 	file := filepath.Join(work, "classpath")
 	cmd := exec.CommandContext(ctx, "mvn", "-B", "-ntp", "-q", "-f", work,
@@ -126,18 +121,18 @@ func askMaven(ctx context.Context, path string) (string, error) {
 		"-DincludeScope=runtime", "-Dmdep.outputFile="+file)
 	cmd.WaitDelay = 5 * time.Second
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("nacos: mvn: %w\n%s", err, strings.TrimSpace(string(out)))
+		return "", fmt.Errorf("rig: mvn: %w\n%s", err, strings.TrimSpace(string(out)))
 	}
 	raw, err := os.ReadFile(file)
 	if err != nil {
-		return "", fmt.Errorf("nacos: mvn wrote no class path: %w", err)
+		return "", fmt.Errorf("rig: mvn wrote no class path: %w", err)
 	}
 	raw = bytes.TrimSpace(raw)
 	if !complete(string(raw)) {
-		return "", fmt.Errorf("nacos: mvn left jars out of the class path: %s", raw)
+		return "", fmt.Errorf("rig: mvn left jars out of the class path: %s", raw)
 	}
 	if err := os.WriteFile(path, raw, 0o600); err != nil {
-		return "", fmt.Errorf("nacos: %w", err)
+		return "", fmt.Errorf("rig: %w", err)
 	}
 	return string(raw), nil
 }

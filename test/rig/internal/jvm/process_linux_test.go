@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package nacos
+package jvm
 
 import (
 	"bufio"
@@ -20,7 +20,7 @@ const parentEnv = "GRAYLANE_RIG_PARENT"
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(parentEnv); dir != "" {
-		p, err := startProcess(dir, filepath.Join(dir, "out.log"), "sleep", "600")
+		p, err := Start(dir, filepath.Join(dir, "out.log"), "sleep", "600")
 		if err != nil {
 			fmt.Println(err)
 			os.Exit(1)
@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 }
 
 // A server must not outlive a test run that was killed.
-//  1. A parent process starts a child through startProcess.
+//  1. A parent process starts a child through Start.
 //  2. The parent is killed with SIGKILL, so that no code of it runs.
 //  3. The child is gone.
 func TestChildDiesWithItsParent(t *testing.T) {
@@ -69,14 +69,14 @@ func TestChildDiesWithItsParent(t *testing.T) {
 
 func TestKillEndsTheProcess(t *testing.T) {
 	dir := t.TempDir()
-	p, err := startProcess(dir, filepath.Join(dir, "out.log"), "sleep", "600")
+	p, err := Start(dir, filepath.Join(dir, "out.log"), "sleep", "600")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if !running(p.pid) {
 		t.Fatalf("child %d is not there", p.pid)
 	}
-	if err := p.kill(); err != nil {
+	if err := p.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	if running(p.pid) {
@@ -86,7 +86,7 @@ func TestKillEndsTheProcess(t *testing.T) {
 
 func TestStartProcessReportsWhatCannotStart(t *testing.T) {
 	dir := t.TempDir()
-	_, err := startProcess(dir, filepath.Join(dir, "out.log"), filepath.Join(dir, "no-such-program"))
+	_, err := Start(dir, filepath.Join(dir, "out.log"), filepath.Join(dir, "no-such-program"))
 	if err == nil || !strings.Contains(err.Error(), "no-such-program") {
 		t.Errorf("err = %v, want one that names the program", err)
 	}

@@ -2,7 +2,7 @@
 
 //go:build !unix
 
-package nacos
+package jvm
 
 import "os/exec"
 

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package zookeeper
+
+import (
+	"net"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/dubbogo/go-zookeeper/zk"
+)
+
+// TestServer:
+//  1. starts a server, which keeps a node,
+//  2. closes it: its address refuses,
+//  3. starts it again: same address, the node is there.
+func TestServer(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts a JVM twice: not in -short")
+	}
+	if err := Missing(); err != nil {
+		if os.Getenv("GRAYLANE_REQUIRE") == "all" {
+			t.Fatalf("GRAYLANE_REQUIRE=all, but %v", err)
+		}
+		t.Skip(err)
+	}
+
+	// 1
+	began := time.Now()
+	s, err := Start(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Logf("first start: %v", time.Since(began).Round(100*time.Millisecond))
+	address := s.Address()
+	if host, _, err := net.SplitHostPort(address); err != nil || host != "127.0.0.1" {
+		t.Fatalf("Address() = %q, %v, want 127.0.0.1:port", address, err)
+	}
+	conn, _, err := zk.Connect([]string{address}, 10*time.Second, zk.WithLogInfo(false))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Create("/node", []byte("kept"), 0, zk.WorldACL(zk.PermAll)); err != nil {
+		t.Fatal(err)
+	}
+	conn.Close()
+
+	// 2
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Errorf("second Close = %v, want nil", err)
+	}
+	if c, err := net.DialTimeout("tcp", address, time.Second); err == nil {
+		_ = c.Close()
+		t.Errorf("%s still accepts after Close", address)
+	}
+
+	// 3
+	began = time.Now()
+	if err := s.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("second start: %v", time.Since(began).Round(100*time.Millisecond))
+	again, _, err := zk.Connect([]string{s.Address()}, 10*time.Second, zk.WithLogInfo(false))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Close()
+	if got, _, err := again.Get("/node"); err != nil || string(got) != "kept" || s.Address() != address {
+		t.Errorf("after a restart at %s: %q, %v, want kept at %s", s.Address(), got, err, address)
+	}
+}
