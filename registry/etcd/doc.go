@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package etcd replaces dubbo-go's etcd registry, service discovery and
-// metadata report under their own name, [Name].
+// metadata report under their own name, [Name], and adds the config centre that
+// dubbo-go does not have.
 //
 // Keys and values are dubbo-go's, so plain dubbo-go peers on the same etcd see
 // Graylane's instances and Graylane sees theirs. What differs is behaviour:
@@ -25,16 +26,23 @@ import (
 
 	"dubbo.apache.org/dubbo-go/v3/common"
 	"dubbo.apache.org/dubbo-go/v3/common/extension"
+	"dubbo.apache.org/dubbo-go/v3/config_center"
 	"dubbo.apache.org/dubbo-go/v3/metadata/report"
 	_ "dubbo.apache.org/dubbo-go/v3/metadata/report/etcd" // registers first, so that ours wins by name
 	"dubbo.apache.org/dubbo-go/v3/registry"
 	_ "dubbo.apache.org/dubbo-go/v3/registry/etcdv3" // registers first, so that ours wins by name
+
+	"github.com/graylane/graylane/internal/center"
 )
 
 // Name is the name in dubbogo.yml, the same as dubbo-go's: protocol: etcdv3.
 const Name = "etcdv3"
 
 func init() {
+	// There is no config centre on etcd in dubbo-go: nothing is replaced, and with
+	// mode off a dubbogo.yml that names it must still start.
+	extension.SetConfigCenterFactory(Name, func() config_center.DynamicConfigurationFactory { return CenterFactory{} })
+	center.Register(Name, newRuleSource)
 	if os.Getenv("GRAYLANE_MODE") == "off" {
 		return // then nothing of dubbo-go is touched
 	}

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package zookeeper
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"dubbo.apache.org/dubbo-go/v3/common"
+	"dubbo.apache.org/dubbo-go/v3/common/constant"
+	"github.com/dubbogo/go-zookeeper/zk"
+	"github.com/dubbogo/gost/log/logger"
+
+	"github.com/graylane/graylane/internal/center"
+)
+
+const (
+	defaultPort = "2181"
+	// session is what we ask for; the server bounds it. A shorter one finds a dead
+	// server sooner, a longer one survives a longer restart without reading again.
+	session = 10 * time.Second
+	// java is the group of Dubbo Java and dubbo-admin, and dubbo-go's where no
+	// namespace is set.
+	java = "dubbo"
+)
+
+// rules is a [center.Source] on a session of its own.
+type rules struct {
+	servers []string // host:port
+	groups  []string
+	root    string
+	base64  bool
+
+	mu   sync.Mutex
+	conn *zk.Conn // nil until it is needed
+}
+
+var _ center.Source = (*rules)(nil)
+
+// newRules reads what dubbo-go's own config centre reads: address, namespace,
+// and the parameters config-center.root-path and base64.
+func newRules(u *common.URL) (*rules, error) {
+	r := &rules{root: "/" + strings.Trim(u.GetParam(constant.ConfigRootPathParamKey, "/dubbo/config"), "/")}
+	for part := range strings.SplitSeq(u.Location, ",") {
+		if part = strings.TrimSpace(part); part == "" {
+			continue
+		}
+		if _, _, err := net.SplitHostPort(part); err != nil {
+			part = net.JoinHostPort(part, defaultPort)
+		}
+		r.servers = append(r.servers, part)
+	}
+	if len(r.servers) == 0 {
+		return nil, fmt.Errorf("address: got %q, want host:port[,host:port]", u.Location)
+	}
+	if text := u.GetParam("base64", ""); text != "" {
+		var err error
+		if r.base64, err = strconv.ParseBool(text); err != nil {
+			return nil, fmt.Errorf("params.base64: got %q, want true or false", text)
+		}
+	}
+	// dubbo-go reads rules in the folder of its namespace, whatever the group.
+	r.groups = slices.Compact([]string{u.GetParam(constant.ConfigNamespaceKey, java), java})
+	return r, nil
+}
+
+// Groups implements [center.Source].
+func (r *rules) Groups() []string { return r.groups }
+
+// connection returns the session's client. It never waits for the session.
+func (r *rules) connection() (*zk.Conn, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.conn == nil {
+		conn, _, err := zk.Connect(r.servers, session, zk.WithLogInfo(false), zk.WithLogger(quiet{}))
+		if err != nil {
+			return nil, err
+		}
+		r.conn = conn
+	}
+	return r.conn, nil
+}
+
+// quiet drops the client's log, a line a second while the server is away; we
+// say it once.
+type quiet struct{}
+
+func (quiet) Printf(string, ...any) {}
+
+// Follow implements [center.Source].
+func (r *rules) Follow(ctx context.Context, group, key string, tell func(text string)) {
+	node := path.Join(r.root, group, key)
+	failures := 0
+	for ctx.Err() == nil {
+		conn, err := r.connection()
+		var text string
+		var watch *zk.Watcher
+		if err == nil {
+			text, watch, err = r.read(conn, node)
+		}
+		if err != nil {
+			if failures == 0 && ctx.Err() == nil {
+				logger.Warnf("[graylane] zookeeper %s: read %s: %v; the last known rule stays in use", strings.Join(r.servers, ","), node, err)
+			}
+			center.Pause(ctx, failures)
+			failures++
+			continue
+		}
+		if failures > 0 {
+			logger.Infof("[graylane] zookeeper %s: read %s again after %d failures", strings.Join(r.servers, ","), node, failures)
+			failures = 0
+		}
+		tell(text)
+		select {
+		case <-watch.EvtCh: // a change, or the end of the session: read again, whatever it is
+		case <-ctx.Done():
+			conn.RemoveWatcher(watch)
+		}
+	}
+}
+
+// read returns the text of a node, "" if there is none, and a watch that was set
+// before the text was read: no change falls between.
+func (r *rules) read(conn *zk.Conn, node string) (string, *zk.Watcher, error) {
+	for {
+		raw, _, watch, err := conn.GetW(node)
+		if err == nil {
+			text, err := r.decode(raw)
+			if err != nil { // reported as what it is: a text that cannot be read
+				return string(raw), watch, nil //nolint:nilerr // the decoder of rules names the fault
+			}
+			return text, watch, nil
+		}
+		if !errors.Is(err, zk.ErrNoNode) {
+			return "", nil, err
+		}
+		exists, _, watch, err := conn.ExistsW(node)
+		if err != nil {
+			return "", nil, err
+		}
+		if !exists {
+			return "", watch, nil
+		}
+		conn.RemoveWatcher(watch) // it was made in between
+	}
+}
+
+func (r *rules) decode(raw []byte) (string, error) {
+	if !r.base64 {
+		return string(raw), nil
+	}
+	text, err := base64.StdEncoding.DecodeString(string(raw))
+	return string(text), err
+}
+
+// Check implements [center.Source].
+func (r *rules) Check(ctx context.Context) error {
+	if err := center.Dial(ctx, r.servers); err != nil {
+		return fmt.Errorf("zookeeper %s cannot be reached: %w", strings.Join(r.servers, ","), err)
+	}
+	conn, err := r.connection()
+	if err != nil {
+		return fmt.Errorf("zookeeper %s: %w", strings.Join(r.servers, ","), err)
+	}
+	answer := make(chan error, 1)
+	go func() {
+		_, _, err := conn.Exists("/")
+		answer <- err
+	}()
+	select {
+	case err = <-answer:
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	if err == nil || errors.Is(err, zk.ErrNoAuth) {
+		return nil
+	}
+	return fmt.Errorf("zookeeper %s does not answer: %w", strings.Join(r.servers, ","), err)
+}
+
+// Close implements [center.Source].
+func (r *rules) Close() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.conn != nil {
+		r.conn.Close()
+		r.conn = nil
+	}
+}
