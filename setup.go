@@ -18,6 +18,7 @@ import (
 	"github.com/dubbogo/gost/log/logger"
 
 	"github.com/graylane/graylane/cluster/lossless"
+	"github.com/graylane/graylane/cluster/rulecenter"
 	_ "github.com/graylane/graylane/cluster/tagrouter" // replaces the router `tag`
 	_ "github.com/graylane/graylane/filter/overload"   // what limits reject is refused
 	"github.com/graylane/graylane/filter/propagate"
@@ -70,6 +71,9 @@ func start(u *common.URL) {
 		}
 		if c.Mode != Off {
 			lifecycle.OnStopped(func() { lossless.PrintLedger(applicationName(u)) })
+			if err := rulecenter.Start(rulecenter.Options{Require: c.Register.Require, Timeout: c.Register.Timeout}); err != nil {
+				die(err)
+			}
 		}
 		logger.Info(summary(c))
 	})
@@ -103,6 +107,10 @@ func (processor) PostProcessReferenceConfig(u *common.URL) {
 	c := conf.Current()
 	if c.Mode == Off {
 		return
+	}
+	routers, _ := attribute[[]*global.RouterConfig](u, constant.RoutersConfigKey)
+	if err := rulecenter.Static(routers); err != nil {
+		die(err)
 	}
 	drop := []string{constant.GracefulShutdownConsumerFilterKey}
 	if c.Mode == Observe {

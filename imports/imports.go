@@ -9,6 +9,7 @@ package imports
 import (
 	_ "dubbo.apache.org/dubbo-go/v3/imports" // every part of dubbo-go
 
-	_ "github.com/graylane/graylane"               // the core
-	_ "github.com/graylane/graylane/registry/etcd" // instead of dubbo-go's etcd parts, which miss changes
+	_ "github.com/graylane/graylane"                    // the core
+	_ "github.com/graylane/graylane/registry/etcd"      // instead of dubbo-go's etcd parts, which miss changes
+	_ "github.com/graylane/graylane/registry/zookeeper" // follows rules in a ZooKeeper config centre
 )

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package rulecenter
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/graylane/graylane/cluster/tagrouter"
+)
+
+// TestCentres: every config centre promises the same.
+//
+//  1. the first publish after following
+//  2. a change
+//  3. a broken text: the last good rule stays, once counted
+//  4. an emptied one
+//  5. a delete
+//  6. rewritten 100 times: the last text
+//  7. two groups: the centre's own wins, and gives way when it is deleted
+//  8. the centre goes: the rule stays, also when it comes back; changes are told again
+//  9. a follower that starts while the centre is down
+//  10. nobody wants the application any more: its rule is not followed.
+func TestCentres(t *testing.T) {
+	for _, tc := range centres {
+		t.Run(tc.name, func(t *testing.T) {
+			noLeak(t)
+			c := tc.start(t)
+			store := &tagrouter.Store{}
+			f := newFollower(store, c.source(t), tc.name)
+			store.SetFollower(f.start)
+			order := watch(t, store, "order")
+			step := func(what string, do func() error, tag string) {
+				t.Helper()
+				began := time.Now()
+				if err := do(); err != nil {
+					t.Fatalf("%s: %v", what, err)
+				}
+				took := order.expect(tag, began)
+				t.Logf("%-28s %v", what, took.Round(time.Millisecond))
+			}
+			put := func(group, text string) func() error {
+				return func() error { return c.put(group, "order.tag-router", text) }
+			}
+			remove := func(group string) func() error {
+				return func() error { return c.remove(group, "order.tag-router") }
+			}
+
+			// 1
+			step("first publish", put("dubbo", text("order", "gray")), "gray")
+			// 2
+			step("change", put("dubbo", text("order", "blue")), "blue")
+			// 3
+			bad := ReadStats().Bad
+			step("broken", func() error {
+				began := time.Now()
+				if err := put("dubbo", text("order", "gray")+"nonsense: 1\n")(); err != nil {
+					return err
+				}
+				for ReadStats().Bad == bad {
+					if time.Since(began) > patience {
+						return fmt.Errorf("not counted within %v", patience)
+					}
+					time.Sleep(time.Millisecond)
+				}
+				return nil
+			}, "blue")
+			if got := ReadStats().Bad - bad; got != 1 {
+				t.Errorf("a broken text was counted %d times, want once", got)
+			}
+			// 4
+			gone := ReadStats().Deleted
+			step("emptied", put("dubbo", c.none), "")
+			// 5
+			step("publish again", put("dubbo", text("order", "gray")), "gray")
+			step("delete", remove("dubbo"), "")
+			if got := ReadStats().Deleted - gone; got != 2 {
+				t.Errorf("emptied and deleted were counted %d times, want 2", got)
+			}
+			// 6
+			step("100 rewrites", func() error {
+				for n := range 100 {
+					if err := put("dubbo", text("order", fmt.Sprintf("t%d", n)))(); err != nil {
+						return err
+					}
+				}
+				return nil
+			}, "t99")
+			// 7
+			step("the own group", put(c.own, text("order", "own")), "own")
+			order.changes()
+			step("a change in group dubbo", put("dubbo", text("order", "gray")), "own")
+			step("the own group's deleted", remove(c.own), "gray")
+			if got := strings.Join(order.changes(), " "); got != "gray" {
+				t.Errorf("changes while both groups had a rule: %q, want gray only", got)
+			}
+			// 8
+			if err := c.stop(); err != nil {
+				t.Fatal(err)
+			}
+			began := time.Now()
+			if err := c.restart(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			t.Logf("%-28s %v", "(restart of the centre)", time.Since(began).Round(time.Millisecond))
+			step("change after a restart", put("dubbo", text("order", "after")), "after")
+			if got := strings.Join(order.changes(), " "); got != "after" {
+				t.Errorf("changes over a restart: %q, want after only", got)
+			}
+			// 9
+			if err := c.stop(); err != nil {
+				t.Fatal(err)
+			}
+			late := &tagrouter.Store{}
+			g := newFollower(late, c.source(t), tc.name)
+			late.SetFollower(g.start)
+			cart := watch(t, late, "order")
+			if cart.tag() != "" {
+				t.Errorf("rule %q of a centre that is down", cart.tag())
+			}
+			if err := c.restart(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			t.Logf("%-28s %v", "follower older than centre", cart.expect("after", time.Now()).Round(time.Millisecond))
+			g.close()
+			// 10
+			other := "cart"
+			cancel := store.Follow(other, func() {})
+			cancel()
+			f.close()
+			if err := put("dubbo", text("order", "unseen"))(); err != nil {
+				t.Fatal(err)
+			}
+			if order.tag() != "after" {
+				t.Errorf("rule after close: %q, want the last", order.tag())
+			}
+		})
+	}
+}
+
+// noLeak fails the test if it leaves a goroutine behind, after all its cleaning up.
+func noLeak(t *testing.T) {
+	t.Helper()
+	before := goleak.IgnoreCurrent()
+	t.Cleanup(func() {
+		// The embedded etcd leaves a stream of its own behind now and then.
+		goleak.VerifyNone(t, before,
+			goleak.IgnoreAnyFunction("go.etcd.io/etcd/server/v3/etcdserver/api/v3rpc.(*LeaseServer).LeaseKeepAlive"),
+			goleak.IgnoreAnyFunction("go.etcd.io/etcd/server/v3/etcdserver/api/v3rpc.(*LeaseServer).leaseKeepAlive"))
+	})
+}
