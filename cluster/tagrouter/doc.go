@@ -10,6 +10,10 @@
 // If no level has a usable endpoint, the highest level's closing one serves
 // until it refuses.
 //
+// Which instances are in a lane say their own tags and the [Rule] of their
+// application; [Rules] holds those in force. See docs/rules.md for the language of
+// rules and for what differs from Dubbo Java.
+//
 // [Build] does all work that depends on the number of endpoints, once per push
 // or rule change; [Snapshot.Route] is a lookup in what it made.
 //

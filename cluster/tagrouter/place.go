@@ -79,13 +79,16 @@ func (a *application) says(name string) bool {
 
 // place puts each member into its lanes: by the rules, each to the instances of
 // its own application, then by the tags that they carry themselves. With java the
-// rule of the first member's application applies to all, and conditions want
-// configVersion v3.0.
+// rule of one application applies to all, and conditions want configVersion v3.0.
 func place(list members, rules func(app string) *Rule, java bool) *placement {
 	size := list.count()
 	p := &placement{lanes: make(map[string]*[]int32), of: make([]*application, size), java: java}
 	if size == 0 {
 		return p
+	}
+	first := ""
+	if java {
+		first = firstApp(list)
 	}
 	known := map[string]*application{}
 	var last *application
@@ -93,7 +96,10 @@ func place(list members, rules func(app string) *Rule, java bool) *placement {
 	for n := range size {
 		app, own, address := list.at(n)
 		p.untagged = p.untagged || own == ""
-		if last == nil || app != last.name && !java {
+		if java {
+			app = first
+		}
+		if last == nil || app != last.name {
 			if last = known[app]; last == nil {
 				last = &application{name: app, nth: len(p.apps)}
 				if rules != nil && app != "" {
@@ -118,6 +124,18 @@ func place(list members, rules func(app string) *Rule, java bool) *placement {
 		p.put(own, int32(n))
 	}
 	return p
+}
+
+// firstApp is the application whose rule Dubbo Java knows: that of the first member,
+// here of the least address, for our lists come in no order.
+func firstApp(list members) (first string) {
+	least := ""
+	for n := range list.count() {
+		if app, _, address := list.at(n); n == 0 || address < least {
+			first, least = app, address
+		}
+	}
+	return first
 }
 
 func (p *placement) put(name string, n int32) {

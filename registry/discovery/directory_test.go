@@ -25,6 +25,7 @@ import (
 
 	"github.com/graylane/graylane/cluster/endpoint"
 	"github.com/graylane/graylane/filter/tag"
+	"github.com/graylane/graylane/internal/meta"
 )
 
 const service = "com.shop.Order"
@@ -212,6 +213,31 @@ func TestWhatAnEndpointIs(t *testing.T) {
 		synctest.Wait()
 		if alive(id) {
 			t.Error("not destroyed after its last call")
+		}
+	})
+}
+
+// TestWhatTheProviderSaid: rules see the provider's parameters of now, without
+// those that the reference brings.
+func TestWhatTheProviderSaid(t *testing.T) {
+	bubble(t, func(t *testing.T, d *Directory) {
+		said := func() string {
+			v, _ := d.Endpoints()[0].Invoker.GetURL().GetAttribute(meta.Provider)
+			u, ok := v.(*common.URL)
+			if !ok {
+				t.Fatalf("%v, want a URL", v)
+			}
+			return u.GetParam("env", "") + "," + u.GetParam("zone", "")
+		}
+		d.ref.SetParam("zone", "of the reference")
+		id := "0123456789abcdef"
+		d.all(providerURL(1, id, 100, "env", "gray"))
+		if got := said(); got != "gray," {
+			t.Errorf("env,zone = %q, want gray and none", got)
+		}
+		d.all(providerURL(1, id, 100, "env", "blue", "zone", "b"))
+		if got := said(); got != "blue,b" {
+			t.Errorf("after a change env,zone = %q, want blue,b", got)
 		}
 	})
 }

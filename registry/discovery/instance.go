@@ -5,6 +5,7 @@ package discovery
 import (
 	"maps"
 	"strconv"
+	"strings"
 
 	"dubbo.apache.org/dubbo-go/v3/common"
 	"dubbo.apache.org/dubbo-go/v3/common/constant"
@@ -12,6 +13,7 @@ import (
 	"dubbo.apache.org/dubbo-go/v3/registry"
 
 	"github.com/graylane/graylane/filter/tag"
+	"github.com/graylane/graylane/internal/meta"
 )
 
 // carried are the keys of instance metadata that an endpoint is made from. They
@@ -76,8 +78,27 @@ func (i *instance) ToURLs(service *info.ServiceInfo) []*common.URL {
 		if again, err := common.NewURL(u.String(), common.WithMethods(u.Methods)); err == nil {
 			urls[n] = again
 		}
+		if more := i.more(urls[n]); more != nil {
+			urls[n].SetAttribute(meta.Instance, more)
+		}
 	}
 	return urls
+}
+
+// more returns the metadata that the URL does not carry, for rules that ask for it,
+// nil if there is none. What dubbo-go keeps there for itself is left out: it is long.
+func (i *instance) more(u *common.URL) map[string]string {
+	var more map[string]string
+	for key, value := range i.GetMetadata() {
+		if value == "" || strings.HasPrefix(key, "dubbo.") || u.GetParam(key, "") != "" {
+			continue
+		}
+		if more == nil {
+			more = make(map[string]string)
+		}
+		more[key] = value
+	}
+	return more
 }
 
 // wrap repairs a list and leaves out instances that are disabled. Instances are

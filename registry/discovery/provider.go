@@ -133,6 +133,7 @@ func (d *Directory) refresh(p *provider) {
 	if e == nil {
 		return
 	}
+	e.Invoker.GetURL().SetAttribute(meta.Provider, p.url)
 	if tag, weight := d.describe(p); e.Tag != tag || e.Weight != weight {
 		p.endpoint = e.With(tag, weight)
 		weigh(e.Invoker.GetURL(), weight)
@@ -171,6 +172,7 @@ func weigh(u *common.URL, weight float64) {
 // again for as long as the provider is known.
 func (d *Directory) connect(p *provider, u *common.URL, pause time.Duration) {
 	merged := u.MergeURL(d.ref)
+	merged.SetAttribute(meta.Provider, u) // rules ask what the provider said, not what the reference did
 	// dubbo-go merges a reference's own tag into the provider; Java does not.
 	merged.SetParam(constant.Tagkey, u.GetParam(constant.Tagkey, ""))
 	// Nor may a provider without group or version take the reference's "*".

@@ -21,6 +21,7 @@ import (
 	"github.com/graylane/graylane/filter/tag"
 	"github.com/graylane/graylane/internal/conf"
 	"github.com/graylane/graylane/internal/fatal"
+	"github.com/graylane/graylane/internal/meta"
 )
 
 // fakeRegistry hands the same list to every subscriber.
@@ -200,6 +201,25 @@ func TestToURLs(t *testing.T) {
 	}
 	if key("1790000000") == key("1790000001") {
 		t.Error("two starts of one address share a key")
+	}
+}
+
+// TestMetadataForRules: what the instance says beside its URLs can be asked for,
+// but for what dubbo-go keeps there for itself.
+func TestMetadataForRules(t *testing.T) {
+	s := info.NewServiceInfo(service, "", "", constant.TriProtocol, service, map[string]string{"methods": "Get", "zone": "a"})
+	of := func(metadata map[string]string) any {
+		i := plain(func(i *registry.DefaultServiceInstance) { i.Metadata = metadata })
+		more, _ := wrap([]registry.ServiceInstance{i})[0].ToURLs(s)[0].GetAttribute(meta.Instance)
+		return more
+	}
+	endpoints := `[{"port":20001,"protocol":"tri"}]`
+	if got := of(map[string]string{constant.ServiceInstanceEndpoints: endpoints, tag.MetaStartTime: "1790000000123", "zone": "b"}); got != nil {
+		t.Errorf("%v beside the URL, want nothing", got)
+	}
+	got, _ := of(map[string]string{constant.ServiceInstanceEndpoints: endpoints, "env": "gray", "empty": ""}).(map[string]string)
+	if len(got) != 1 || got["env"] != "gray" {
+		t.Errorf("%v beside the URL, want env alone", got)
 	}
 }
 
