@@ -29,7 +29,7 @@ func (i *Invoker) again(c *call, e *endpoint.Endpoint, d tagrouter.Decision, v v
 		more = more && c.unary && !c.late() && (free || i.pay(share))
 	case endpoint.Failed:
 		if v.down {
-			eject(e.Instance, res.Error().Error())
+			eject(e.Instance, protocolOf(e), res.Error().Error())
 		}
 		more = more && !c.late() && (c.attempts == 1 || i.pay(share))
 	default:

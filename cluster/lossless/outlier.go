@@ -3,7 +3,6 @@
 package lossless
 
 import (
-	"net"
 	"sync"
 	"time"
 
@@ -18,9 +17,6 @@ import (
 // make an outlier; a failed dial does so at once.
 const strikesOut = 5
 
-// probeTimeout bounds one probe.
-const probeTimeout = time.Second
-
 // ejections counts how often in a row an instance has been put out, so that the
 // time doubles.
 var ejections struct { //nolint:gochecknoglobals // instances are shared by all references of the process
@@ -28,10 +24,10 @@ var ejections struct { //nolint:gochecknoglobals // instances are shared by all 
 	m map[*endpoint.Instance]int
 }
 
-// eject keeps an instance out until its time is over and its port takes a
-// connection. The time doubles with each ejection and each failed probe, up to
+// eject keeps an instance out until its time is over and it shows a sign of life
+// in the protocol that it serves. The time doubles with each ejection, up to
 // max-ejection-time.
-func eject(i *endpoint.Instance, why string) {
+func eject(i *endpoint.Instance, protocol, why string) {
 	if !i.SetOutlier(true) {
 		return
 	}
@@ -44,7 +40,7 @@ func eject(i *endpoint.Instance, why string) {
 	ejections.Unlock()
 	stats.ejected.Add(1)
 	logger.Warnf("[graylane] outlier %s (incarnation %q): %s", i.Address, i.Incarnation, why)
-	time.AfterFunc(ejectionTime(n), func() { probe(i) })
+	time.AfterFunc(ejectionTime(n), func() { probe(i, protocol) })
 }
 
 func ejectionTime(n int) time.Duration {
@@ -58,28 +54,22 @@ func ejectionTime(n int) time.Duration {
 	return min(d, c.MaxEjectionTime)
 }
 
-// probe lets an instance in again once its port takes a connection.
-func probe(i *endpoint.Instance) {
+// probe lets an instance in again once it is alive.
+func probe(i *endpoint.Instance, protocol string) {
 	if i.Closing() { // it left, or nobody knows it any more
 		forget(i)
 		return
 	}
-	conn, err := net.DialTimeout("tcp", i.Address, probeTimeout)
-	if err == nil {
-		_ = conn.Close()
-		i.SetOutlier(false)
-		time.AfterFunc(conf.Current().Outlier.MaxEjectionTime, func() {
-			if !i.Outlier() { // it behaved: the next ejection is a first one
-				forget(i)
-			}
-		})
+	if !alive(protocol, i.Address, probeTimeout) {
+		time.AfterFunc(min(probeEvery, conf.Current().Outlier.MaxEjectionTime), func() { probe(i, protocol) })
 		return
 	}
-	ejections.Lock()
-	n := ejections.m[i]
-	ejections.m[i] = n + 1
-	ejections.Unlock()
-	time.AfterFunc(ejectionTime(n), func() { probe(i) })
+	i.SetOutlier(false)
+	time.AfterFunc(conf.Current().Outlier.MaxEjectionTime, func() {
+		if !i.Outlier() { // it behaved: the next ejection is a first one
+			forget(i)
+		}
+	})
 }
 
 func forget(i *endpoint.Instance) {
@@ -105,5 +95,12 @@ func strike(e *endpoint.Endpoint, d tagrouter.Decision) {
 	if !e.Usable() || usable < 2 || float64(out)*100 > conf.Current().Outlier.MaxEjectionPercent*float64(staying) {
 		return
 	}
-	eject(e.Instance, "timeouts or unavailable answers in a row")
+	eject(e.Instance, protocolOf(e), "timeouts or unavailable answers in a row")
+}
+
+func protocolOf(e *endpoint.Endpoint) string {
+	if u := e.Invoker.GetURL(); u != nil {
+		return u.Protocol
+	}
+	return ""
 }

@@ -168,6 +168,17 @@ func TestRealClosedPort(t *testing.T) {
 		t.Fatalf("the port that was free is taken by another process: %v", err)
 	}
 	defer func() { _ = l.Close() }()
+	conn, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	if !dead.e.Outlier() {
+		t.Error("a port that takes connections was enough")
+	}
+	if _, err := conn.Write([]byte{0}); err != nil { // a sign of life
+		t.Fatal(err)
+	}
 	select {
 	case <-back:
 	case <-ctx.Done():
@@ -187,7 +198,7 @@ func TestProbesEnd(t *testing.T) {
 	}
 	_ = l.Close()
 	i := endpoint.Shared.Acquire(l.Addr().String(), "00000000000000ff", "order", endpoint.Birth{})
-	eject(i, "test")
+	eject(i, constant.TriProtocol, "test")
 	known := func() bool {
 		ejections.Lock()
 		defer ejections.Unlock()

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package lossless
+
+import (
+	"io"
+	"net"
+	"testing"
+	"time"
+
+	"dubbo.apache.org/dubbo-go/v3/common/constant"
+)
+
+// TestAlive: what counts as a sign of life. The real servers, and one that is
+// stopped, are in test/chaos.
+func TestAlive(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	for _, tc := range []struct {
+		name, protocol string
+		serve          func(net.Conn) // nil: the kernel takes the connection, nobody else
+		want           bool
+	}{
+		{"hangs", constant.TriProtocol, nil, false},
+		{"hangs", constant.DubboProtocol, nil, false},
+		{"hangs", "other", nil, true}, // not to be told
+		{"closes", constant.TriProtocol, func(c net.Conn) { _ = c.Close() }, true},
+		{"answers", constant.TriProtocol, func(c net.Conn) { greet(t, c, tripleHello) }, true},
+		{"answers", constant.DubboProtocol, func(c net.Conn) { greet(t, c, dubboHello) }, true},
+	} {
+		served := make(chan net.Conn, 1)
+		if tc.serve != nil {
+			go func() {
+				c, err := l.Accept()
+				if err == nil {
+					tc.serve(c)
+				}
+				served <- c
+			}()
+		}
+		wait := 50 * time.Millisecond
+		if tc.want {
+			wait = 10 * time.Second
+		}
+		if got := alive(tc.protocol, l.Addr().String(), wait); got != tc.want {
+			t.Errorf("%s over %s: %v, want %v", tc.name, tc.protocol, got, tc.want)
+		}
+		if tc.serve == nil { // take it out of the backlog
+			c, err := l.Accept()
+			if err != nil {
+				t.Fatal(err)
+			}
+			served <- c
+		}
+		_ = (<-served).Close()
+	}
+	address := l.Addr().String()
+	_ = l.Close()
+	if alive(constant.TriProtocol, address, time.Second) {
+		t.Error("nobody listens there")
+	}
+}
+
+// greet reads a greeting and answers with one byte.
+func greet(t *testing.T, c net.Conn, hello string) {
+	got := make([]byte, len(hello))
+	if _, err := io.ReadFull(c, got); err != nil || string(got) != hello {
+		t.Errorf("read %q, %v", got, err)
+	}
+	_, _ = c.Write([]byte{0})
+}
