@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package chaos
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	_ "github.com/graylane/graylane/imports"
+	"github.com/graylane/graylane/internal/testkit/etcd"
+	"github.com/graylane/graylane/test/rig/nacos"
+)
+
+var (
+	matrix  = flag.Bool("matrix", false, "all twelve cells instead of two")
+	which   = flag.String("events", "ci", "ci, all, or names separated by commas")
+	plain   = flag.Bool("plain", false, "plain dubbo-go (GRAYLANE_MODE=off): rows are not judged")
+	outFile = flag.String("report", "", "file that the table is written to")
+	only    = flag.String("cells", "", "cells separated by commas, as tri/application/etcd; default all")
+)
+
+func TestMain(m *testing.M) {
+	if text := os.Getenv(specEnv); text != "" {
+		var s spec
+		fail(json.Unmarshal([]byte(text), &s))
+		s.run()
+		return
+	}
+	flag.Parse()
+	code := m.Run()
+	closeRegistries()
+	os.Exit(code)
+}
+
+// cells of a run: two that differ in everything, or all.
+func cells() []cell {
+	if *only == "" && !*matrix {
+		return []cell{{"tri", "application", "etcd"}, {"dubbo", "interface", "zookeeper"}}
+	}
+	var out []cell
+	for _, registry := range []string{"etcd", "zookeeper", "nacos"} {
+		for _, level := range []string{"application", "interface"} {
+			for _, protocol := range []string{"tri", "dubbo"} {
+				c := cell{protocol, level, registry}
+				if *only == "" || slices.Contains(strings.Split(*only, ","), c.String()) {
+					out = append(out, c)
+				}
+			}
+		}
+	}
+	return out
+}
+
+func chosen(e event) bool {
+	switch *which {
+	case "all":
+		return true
+	case "ci":
+		return e.ci
+	}
+	return slices.Contains(strings.Split(*which, ","), e.name)
+}
+
+func TestChaos(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts processes and servers; not with -short")
+	}
+	var rows []*row
+	for _, c := range cells() {
+		t.Run(c.String(), func(t *testing.T) {
+			address := registryFor(t, c.registry)
+			began := time.Now()
+			f := newFleet(t, c, address, *plain)
+			var mine []*row
+			for _, e := range events(*which == "all") {
+				if chosen(e) {
+					mine = append(mine, e.do(f))
+				}
+			}
+			f.finish()
+			if !*plain && len(mine) > 0 {
+				pairs, faults := f.balance(f.gone)
+				if want := len(f.gone) * len(f.consumers); pairs != want {
+					mine[0].fault("%d pairs of ledger and drain report, want %d", pairs, want)
+				}
+				mine[0].Faults = append(mine[0].Faults, faults...)
+			}
+			for _, r := range mine {
+				t.Log(r)
+				if !*plain {
+					for _, fault := range r.Faults {
+						t.Errorf("%s: %s", r.Event, fault)
+					}
+				}
+			}
+			t.Logf("%.0f s", time.Since(began).Seconds())
+			rows = append(rows, mine...)
+		})
+	}
+	text := table(rows)
+	t.Log("\n" + text)
+	if *outFile != "" {
+		if err := os.WriteFile(*outFile, []byte(text), 0o600); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// registries run from their first use to the end of the tests.
+var registries = struct {
+	address map[string]string
+	close   []func()
+}{address: map[string]string{}}
+
+func registryFor(t *testing.T, kind string) string {
+	t.Helper()
+	if a, ok := registries.address[kind]; ok {
+		return a
+	}
+	dir, err := os.MkdirTemp("", "graylane-chaos-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	registries.close = append(registries.close, func() { _ = os.RemoveAll(dir) })
+	var address string
+	var end func()
+	switch kind {
+	case "etcd":
+		s, err := etcd.Start(filepath.Join(dir, "etcd"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		address, end = s.Endpoint(), s.Close
+	case "nacos":
+		required(t, nacos.Missing())
+		s, err := nacos.Start(t.Context(), dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		address, end = s.Address(), func() { _ = s.Close() }
+	}
+	registries.address[kind] = address
+	registries.close = append(registries.close, end)
+	return address
+}
+
+func closeRegistries() {
+	for _, end := range slices.Backward(registries.close) {
+		end()
+	}
+}
+
+func required(t *testing.T, missing error) {
+	t.Helper()
+	if missing == nil {
+		return
+	}
+	if os.Getenv("GRAYLANE_REQUIRE") == "all" {
+		t.Fatal(missing)
+	}
+	t.Skip(missing)
+}
+
+// table is the matrix in Markdown.
+func table(rows []*row) string {
+	var b strings.Builder
+	b.WriteString("| cell | event | calls | lost | excused | duplicated | p99 | last new call p95 / max | drain max |\n|---|---|---:|---:|---:|---:|---:|---:|---:|\n")
+	for _, r := range rows {
+		last, drain := "", ""
+		if len(r.Last) > 0 {
+			last = fmt.Sprintf("%.1f / %.1f ms (%d)", ms(percentile(r.Last, 95)), ms(slices.Max(r.Last)), len(r.Last))
+		}
+		if len(r.Drain) > 0 {
+			drain = fmt.Sprintf("%.2f s", slices.Max(r.Drain).Seconds())
+		}
+		fmt.Fprintf(&b, "| %s | %s | %d | %d | %d | %d | %.1f ms | %s | %s |\n", r.Cell, r.Event, r.Calls, r.Failed-r.Allowed, r.Allowed, r.Duplicated, ms(r.P99), last, drain)
+	}
+	return b.String()
+}
+
+func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+func (r *row) String() string {
+	return strings.TrimSpace(table([]*row{r})[strings.LastIndex(table([]*row{r}), "\n|")+1:])
+}

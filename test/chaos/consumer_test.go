@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package chaos
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+	"time"
+
+	"dubbo.apache.org/dubbo-go/v3/client"
+	"dubbo.apache.org/dubbo-go/v3/common/constant"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+)
+
+// work is what a handler does for an ordinary call, and for a long one.
+const (
+	work         = 2 * time.Millisecond
+	longWork     = 8 * time.Second
+	longTimeout  = 15 * time.Second
+	longCalls    = 10
+	signalIdle   = syscall.SIGUSR1 // ends the load
+	signalLonger = syscall.SIGUSR2 // sends longCalls long calls beside it
+)
+
+// remote makes one call and returns who answered.
+type remote func(ctx context.Context, r request, timeout time.Duration) (string, error)
+
+func (s spec) dial() remote {
+	cli, err := s.instance().NewClient(client.WithClientRequestTimeout(s.Timeout))
+	fail(err)
+	opts := []client.ReferenceOption{client.WithInterface(s.service()), client.WithProtocol(s.Protocol), client.WithRetries(0)}
+	if s.Protocol == "dubbo" {
+		opts = append(opts, client.WithSerialization(constant.Hessian2Serialization))
+	}
+	conn, err := cli.DialWithInfo(s.service(), &client.ClientInfo{InterfaceName: s.service(), MethodNames: []string{"Call"}}, opts...)
+	fail(err)
+	return func(ctx context.Context, r request, timeout time.Duration) (string, error) {
+		if s.Protocol == "tri" {
+			out := new(wrapperspb.StringValue)
+			err := conn.CallUnary(ctx, []any{wrapperspb.String(r.String())}, out, "Call")
+			return out.GetValue(), err
+		}
+		var out string
+		err := conn.CallUnary(ctx, []any{r.String()}, &out, "Call", client.WithCallRequestTimeout(timeout))
+		return out, err
+	}
+}
+
+// consume sends Rate calls a second, at their times whatever the answers do,
+// until it is told to stop.
+func (s spec) consume() {
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, signalIdle, signalLonger)
+	send := s.dial()
+	var calls sync.WaitGroup
+	one := func(n int, long bool) {
+		c := call{ID: fmt.Sprintf("%s-%06d", s.Name, n), Long: long}
+		r, timeout := request{c.ID, work}, s.Timeout
+		if long {
+			r.id, r.work, timeout = c.ID+"-long", longWork, longTimeout
+			c.ID = r.id
+		}
+		calls.Add(1)
+		go func() {
+			defer calls.Done()
+			c.Start = time.Now()
+			ctx, cancel := context.WithTimeout(context.Background(), timeout)
+			defer cancel()
+			by, err := send(ctx, r, timeout)
+			c.End, c.By = time.Now(), by
+			if err != nil {
+				c.Err = err.Error()
+			}
+			say(c.String())
+		}()
+	}
+	say(sayReady)
+	start := time.Now()
+	for n := 0; ; n++ {
+		select {
+		case sig := <-signals:
+			if sig == signalIdle {
+				calls.Wait()
+				say(sayIdle)
+				select {} // SIGTERM ends the process
+			}
+			for i := range longCalls {
+				one(n*longCalls+i, true)
+			}
+		case <-time.After(time.Until(start.Add(time.Duration(n) * time.Second / time.Duration(s.Rate)))):
+		}
+		one(n, false)
+	}
+}

@@ -1,0 +1,336 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package chaos
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/graylane/graylane/internal/testkit/child"
+)
+
+// cell is one column of the matrix.
+type cell struct{ protocol, level, registry string }
+
+func (c cell) String() string { return c.protocol + "/" + c.level + "/" + c.registry }
+
+// fleet is the processes of a cell and all that they said.
+type fleet struct {
+	t       *testing.T
+	cell    cell
+	address string // of the registry
+	dir     string
+	plain   bool
+
+	mu         sync.Mutex
+	changed    chan struct{} // closed, and made anew, with each line
+	calls      []call
+	executions []execution // without a key: what ran twice stands there twice
+	ledgers    []ledger
+	slots      []*slot
+	gone       []*process // that left in order
+	consumers  []*process
+}
+
+// slot is a provider's place: one process at a time.
+type slot struct {
+	port, metadata, starts int
+	now                    *process
+}
+
+// process is one child.
+type process struct {
+	*child.Process
+	spec   spec
+	ready  bool
+	idle   bool
+	last   time.Time // start of the latest call that it ended
+	report *drainReport
+}
+
+// Settings that the cells share.
+const (
+	providers = 3
+	consumers = 2
+	rate      = 400 // calls a second, of all consumers
+	timeout   = time.Second
+	window    = 5 * time.Second
+	patience  = 60 * time.Second
+)
+
+func newFleet(t *testing.T, c cell, address string, plain bool) *fleet {
+	t.Helper()
+	f := &fleet{t: t, cell: c, address: address, dir: t.TempDir(), plain: plain, changed: make(chan struct{})}
+	t.Cleanup(f.kill)
+	for range providers {
+		f.slots = append(f.slots, &slot{port: freePort(t), metadata: freePort(t)})
+	}
+	for n := range f.slots {
+		f.start(n)
+	}
+	for n := range consumers {
+		s := f.spec("consumer", fmt.Sprintf("c%d", n+1))
+		s.Rate, s.Port, s.Metadata = rate/consumers, freePort(t), freePort(t)
+		f.consumers = append(f.consumers, f.launch(s))
+	}
+	for n := range f.slots {
+		f.awaitUse(f.slots[n].now)
+	}
+	return f
+}
+
+func (f *fleet) spec(role, name string) spec {
+	id := strings.NewReplacer("/", "").Replace(f.cell.String())
+	return spec{
+		Role: role, Name: name, Protocol: f.cell.protocol, Level: f.cell.level, Registry: f.cell.registry, Address: f.address,
+		Cell: strings.ToUpper(id[:1]) + id[1:] + fmt.Sprint(os.Getpid()), Timeout: timeout, Window: window, Require: true,
+	}
+}
+
+// start starts the next process of a slot and waits until it is ready.
+func (f *fleet) start(n int) *process {
+	f.t.Helper()
+	s := f.slots[n]
+	s.starts++
+	sp := f.spec("provider", fmt.Sprintf("p%d.%d", n+1, s.starts))
+	sp.Port, sp.Metadata = s.port, s.metadata
+	p := f.launch(sp)
+	s.now = p
+	if f.plain { // plain dubbo-go has no readiness that is true only when registered
+		f.awaitPort(s.port)
+		time.Sleep(plainSettle)
+		return p
+	}
+	f.await(sp.Name+" ready", patience, func() bool { return p.ready })
+	return p
+}
+
+// plainSettle is what a rollout without Graylane gives a new instance
+// (minReadySeconds).
+const plainSettle = 1500 * time.Millisecond
+
+// awaitUse waits until every consumer has been answered by p: a rollout goes on
+// when the new instance serves. Plain dubbo-go may take 30 s to see it, if ever.
+func (f *fleet) awaitUse(p *process) {
+	f.t.Helper()
+	if f.plain {
+		return
+	}
+	f.await(p.spec.Name+" in use by all consumers", patience, func() bool {
+		by := map[string]bool{}
+		for _, c := range f.calls {
+			if c.By == p.spec.Name {
+				by[consumerOf(c.ID)] = true
+			}
+		}
+		return len(by) == len(f.consumers)
+	})
+}
+
+func consumerOf(id string) string {
+	name, _, _ := strings.Cut(id, "-")
+	return name
+}
+
+func (f *fleet) launch(s spec) *process {
+	f.t.Helper()
+	b, err := json.Marshal(s)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	dir := filepath.Join(f.dir, s.Name)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		f.t.Fatal(err)
+	}
+	env := []string{specEnv + "=" + string(b), "GOGC=400", "GRAYLANE_MODE=enforce"}
+	if f.plain {
+		env[2] = "GRAYLANE_MODE=off"
+	}
+	p := &process{spec: s}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	p.Process, err = child.Start(dir, []string{os.Args[0]}, env, func(line string) { f.heard(p, line) })
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return p
+}
+
+// heard takes in one line of a child.
+func (f *fleet) heard(p *process, line string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch {
+	case strings.HasPrefix(line, sayExec):
+		e, err := parseExecution(p.spec.Name, strings.TrimPrefix(line, sayExec))
+		if err != nil {
+			f.t.Errorf("%s: %q: %v", p.spec.Name, line, err)
+		}
+		f.executions = append(f.executions, e)
+	case strings.HasPrefix(line, sayCall):
+		var c call
+		if err := json.Unmarshal([]byte(strings.TrimPrefix(line, sayCall)), &c); err != nil {
+			f.t.Errorf("%s: %q: %v", p.spec.Name, line, err)
+		}
+		f.calls = append(f.calls, c)
+		if c.Start.After(p.last) {
+			p.last = c.Start
+		}
+	case line == sayReady:
+		p.ready = true
+	case line == sayIdle:
+		p.idle = true
+	default:
+		f.book(p, line)
+		return
+	}
+	close(f.changed)
+	f.changed = make(chan struct{})
+}
+
+// await waits until cond holds; it is asked after each line, with the lock held.
+func (f *fleet) await(what string, limit time.Duration, cond func() bool) {
+	f.t.Helper()
+	late := time.After(limit)
+	for {
+		f.mu.Lock()
+		ok, changed := cond(), f.changed
+		f.mu.Unlock()
+		if ok {
+			return
+		}
+		select {
+		case <-changed:
+		case <-late:
+			f.t.Fatalf("%s: not %s within %v", f.cell, what, limit)
+		}
+	}
+}
+
+func (f *fleet) awaitPort(port int) {
+	f.t.Helper()
+	for end := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+		conn, err := net.DialTimeout("tcp", fmt.Sprintf("127.0.0.1:%d", port), time.Second)
+		if err == nil {
+			_ = conn.Close()
+			return
+		}
+		if time.Now().After(end) {
+			f.t.Fatalf("%s: nobody listens on port %d", f.cell, port)
+		}
+	}
+}
+
+// settle waits until every call that started by now has ended, and returns now.
+func (f *fleet) settle() time.Time {
+	f.t.Helper()
+	now := time.Now()
+	f.await("every call ended", patience, func() bool {
+		for _, c := range f.consumers {
+			if c.last.Before(now.Add(timeout + 200*time.Millisecond)) {
+				return false
+			}
+		}
+		return true
+	})
+	return now
+}
+
+// load lets the consumers go on for a while: what an event is compared with.
+func (f *fleet) load(d time.Duration) (from, to time.Time) {
+	f.t.Helper()
+	from = time.Now()
+	f.await("load", patience, func() bool {
+		for _, c := range f.consumers {
+			if c.last.Before(from.Add(d)) {
+				return false
+			}
+		}
+		return true
+	})
+	return from, from.Add(d)
+}
+
+// leave sends SIGTERM and waits for the end of the process.
+func (f *fleet) leave(p *process) (at time.Time) {
+	f.t.Helper()
+	at, err := p.Signal(syscall.SIGTERM)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	if err := p.Wait(context.Background(), patience); err != nil && !f.plain {
+		f.t.Errorf("%s: %s after SIGTERM: %v", f.cell, p.spec.Name, err)
+	}
+	return at
+}
+
+// finish ends the load, then all processes; consumers print their ledgers.
+func (f *fleet) finish() {
+	f.t.Helper()
+	for _, c := range f.consumers {
+		if _, err := c.Signal(signalIdle); err != nil {
+			f.t.Fatal(err)
+		}
+	}
+	f.await("the load over", patience, func() bool {
+		for _, c := range f.consumers {
+			if !c.idle {
+				return false
+			}
+		}
+		return true
+	})
+	for _, c := range f.consumers {
+		f.leave(c)
+	}
+	f.kill()
+}
+
+func (f *fleet) kill() {
+	for _, p := range f.consumers {
+		_ = p.Kill()
+	}
+	for _, s := range f.slots {
+		if s.now != nil {
+			_ = s.now.Kill()
+		}
+	}
+}
+
+var ports struct {
+	sync.Mutex
+	given map[int]bool
+}
+
+// freePort returns a port that is free now and was not given out before.
+func freePort(t *testing.T) int {
+	t.Helper()
+	ports.Lock()
+	defer ports.Unlock()
+	for range 100 {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		port := l.Addr().(*net.TCPAddr).Port
+		_ = l.Close()
+		if !ports.given[port] {
+			if ports.given == nil {
+				ports.given = map[int]bool{}
+			}
+			ports.given[port] = true
+			return port
+		}
+	}
+	t.Fatal("no free port")
+	return 0
+}

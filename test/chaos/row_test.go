@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package chaos
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// row is one event in one cell.
+type row struct {
+	Cell, Event string
+	Calls       int
+	Failed      int
+	Allowed     int // of the failed: in flight on a process that died
+	Duplicated  int
+	P99         time.Duration
+	Last        []time.Duration // signal to last new call
+	Drain       []time.Duration
+	Faults      []string
+	failures    []call
+}
+
+func (r *row) fault(format string, args ...any) {
+	r.Faults = append(r.Faults, fmt.Sprintf(format, args...))
+}
+
+// row fills in what every event counts: the calls that started in [from, to).
+func (f *fleet) row(event string, from, to time.Time) *row {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	r := &row{Cell: f.cell.String(), Event: event}
+	var latencies []time.Duration
+	ids := map[string]bool{}
+	for _, c := range f.calls {
+		if c.Start.Before(from) || !c.Start.Before(to) {
+			continue
+		}
+		r.Calls++
+		ids[c.ID] = true
+		if c.Err != "" {
+			r.failures = append(r.failures, c)
+		}
+		if !c.Long {
+			latencies = append(latencies, c.End.Sub(c.Start))
+		}
+	}
+	r.Failed = len(r.failures)
+	runs := map[string]int{}
+	for _, e := range f.executions {
+		if ids[e.id] {
+			if runs[e.id]++; runs[e.id] == 2 {
+				r.Duplicated++
+			}
+		}
+	}
+	r.P99 = percentile(latencies, 99)
+	return r
+}
+
+// left adds what a process that left in order showed.
+func (f *fleet) left(r *row, p *process, at time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	last := time.Duration(0)
+	for _, e := range f.executions {
+		if e.by == p.spec.Name && e.at.After(at) {
+			last = max(last, e.at.Sub(at))
+		}
+	}
+	r.Last = append(r.Last, last)
+	if p.report != nil {
+		r.Drain = append(r.Drain, time.Duration(p.report.DrainMs*float64(time.Millisecond)))
+	}
+}
+
+// noneMayFail says of every failed call that it should not have.
+func (r *row) noneMayFail() {
+	r.explain(func(call) bool { return false })
+}
+
+// explain faults the failed calls that have no excuse.
+func (r *row) explain(excused func(call) bool) {
+	texts := map[string]int{}
+	for _, c := range r.failures {
+		if excused(c) {
+			r.Allowed++
+		} else {
+			texts[c.Err]++
+		}
+	}
+	for text, n := range texts {
+		r.fault("%d calls failed: %s", n, text)
+	}
+	if r.Duplicated > 0 {
+		r.fault("%d calls executed twice", r.Duplicated)
+	}
+}
+
+// percentile is the nearest-rank one, 0 of an empty list.
+func percentile(list []time.Duration, p int) time.Duration {
+	if len(list) == 0 {
+		return 0
+	}
+	sorted := slices.Clone(list)
+	slices.Sort(sorted)
+	return sorted[(len(sorted)*p+99)/100-1]
+}
