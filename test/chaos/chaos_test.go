@@ -16,6 +16,7 @@ import (
 	_ "github.com/graylane/graylane/imports"
 	"github.com/graylane/graylane/internal/testkit/etcd"
 	"github.com/graylane/graylane/test/rig/nacos"
+	"github.com/graylane/graylane/test/rig/zookeeper"
 )
 
 var (
@@ -141,6 +142,13 @@ func registryFor(t *testing.T, kind string) string {
 	case "nacos":
 		required(t, nacos.Missing())
 		s, err := nacos.Start(t.Context(), dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		address, end = s.Address(), func() { _ = s.Close() }
+	case "zookeeper":
+		required(t, zookeeper.Missing())
+		s, err := zookeeper.Start(t.Context(), dir)
 		if err != nil {
 			t.Fatal(err)
 		}
