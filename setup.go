@@ -25,6 +25,7 @@ import (
 	"github.com/graylane/graylane/filter/shutdown"
 	"github.com/graylane/graylane/internal/conf"
 	"github.com/graylane/graylane/internal/fatal"
+	"github.com/graylane/graylane/internal/lateanswer"
 	"github.com/graylane/graylane/loadbalance/warmup"
 	"github.com/graylane/graylane/registry/lifecycle"
 )
@@ -68,6 +69,9 @@ func start(u *common.URL) {
 		conf.Set(c)
 		if user == nil || user.InternalSignal == nil || *user.InternalSignal {
 			lifecycle.InstallSignals()
+		}
+		if c.Mode == Enforce {
+			lateanswer.Install(constant.DubboProtocol)
 		}
 		if c.Mode != Off {
 			lifecycle.OnStopped(func() { lossless.PrintLedger(applicationName(u)) })

@@ -5,7 +5,6 @@ package lossless
 import (
 	"errors"
 	"net"
-	"net/url"
 	"strings"
 
 	"dubbo.apache.org/dubbo-go/v3/protocol/base"
@@ -16,8 +15,8 @@ import (
 // neverSent reports that no handler can have seen the request, and whether that is
 // so because no connection could be had (down). Each error here is made before the
 // request is written, or stands for a word of the peer that it was not processed;
-// docs/reroute.md has the table.
-func neverSent(err error) (never, down bool) {
+// docs/reroute.md has the table. text is that of err, without Triple's code.
+func neverSent(err error, text string) (never, down bool) {
 	var dial *net.OpError
 	switch {
 	case errors.Is(err, connect.ErrUnreachable), errors.As(err, &dial) && dial.Op == "dial":
@@ -26,10 +25,10 @@ func neverSent(err error) (never, down bool) {
 		return true, true
 	case errors.Is(err, base.ErrDestroyedInvoker): // of this reference: it says nothing about the peer
 		return true, false
-	case gettyNeverSent(err.Error()):
+	case gettyNeverSent(text):
 		return true, true
 	}
-	return http2NeverSent(err)
+	return http2NeverSent(text)
 }
 
 // gettyTimeout is what dubbo-go's getty client says when no answer came in time.
@@ -52,14 +51,8 @@ func gettyNeverSent(text string) bool {
 // http2NeverSent knows what golang.org/x/net/http2 says of a request that the server
 // did not process: the stream was refused (RFC 9113, 8.7), or is above the last one
 // of a GOAWAY (6.8). The transport would send such a request again by itself, if
-// Triple's request bodies could be read twice. Its errors are unexported as well;
-// they come as they are inside a url.Error.
-func http2NeverSent(err error) (never, down bool) {
-	var u *url.Error
-	if !errors.As(err, &u) {
-		return false, false
-	}
-	text := u.Err.Error()
+// Triple's request bodies could be read twice. Its errors are unexported as well.
+func http2NeverSent(text string) (never, down bool) {
 	switch {
 	case text == "http2: client conn could not be established": // closed by the peer before its first request
 		return true, true

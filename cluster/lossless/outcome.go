@@ -48,7 +48,7 @@ func judge(err error) verdict {
 	if javaThrowable(err) {
 		return verdict{outcome: endpoint.Answered}
 	}
-	if never, down := neverSent(err); never {
+	if never, down := neverSent(err, err.Error()); never {
 		return verdict{outcome: endpoint.Failed, down: down}
 	}
 	return verdict{outcome: endpoint.Unknown, strike: broken(err)}
@@ -72,7 +72,7 @@ func judgeTriple(err error, t *triple_protocol.Error) verdict {
 	if triple_protocol.IsWireError(t) { // the provider said so
 		return verdict{outcome: endpoint.Answered, state: first(t.Meta()[headerState])}
 	}
-	if never, down := neverSent(err); never {
+	if never, down := neverSent(err, t.Message()); never {
 		return verdict{outcome: endpoint.Failed, down: down}
 	}
 	return verdict{outcome: endpoint.Unknown, strike: t.Code() == triple_protocol.CodeDeadlineExceeded || t.Code() == triple_protocol.CodeUnavailable}

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package wire
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"dubbo.apache.org/dubbo-go/v3"
+	_ "dubbo.apache.org/dubbo-go/v3/imports"
+	"github.com/dubbogo/gost/log/logger"
+
+	"github.com/graylane/graylane"
+)
+
+// What is tested in dubbo-go are parts of the process: servers live as long as the test.
+func TestMain(m *testing.M) {
+	c := graylane.Default()
+	c.Outlier.BaseEjectionTime, c.Outlier.MaxEjectionTime = time.Hour, time.Hour
+	if err := graylane.Configure(c); err != nil {
+		panic(err)
+	}
+	logger.SetLoggerLevel("error")
+	os.Exit(m.Run())
+}
+
+var kinds = []kind{{"tri", "idl"}, {"tri", "plain"}, {"dubbo", "idl"}, {"dubbo", "plain"}}
+
+// kind is a protocol and how the service is described: "idl" by a ServiceInfo as
+// generated code has it, "plain" by reflection.
+type kind struct{ protocol, how string }
+
+func (k kind) String() string { return k.protocol + "-" + k.how }
+
+var instance = sync.OnceValues(func() (*dubbo.Instance, error) {
+	port, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	return dubbo.NewInstance(dubbo.WithName("shop"), dubbo.WithMetadataServicePort(port))
+})
+
+func must[T any](v T, err error) func(*testing.T) T {
+	return func(t *testing.T) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+}
+
+func freePort() (int, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	return l.Addr().(*net.TCPAddr).Port, l.Close()
+}
+
+// closedPort is an address where nobody listens.
+func closedPort(t *testing.T) string {
+	t.Helper()
+	return fmt.Sprintf("127.0.0.1:%d", must(freePort())(t))
+}
+
+func awaitPort(t *testing.T, addr string) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
+		if c, err := net.DialTimeout("tcp", addr, time.Second); err == nil {
+			_ = c.Close()
+			return
+		}
+		time.Sleep(10 * time.Millisecond) // a listener cannot be waited for otherwise
+	}
+	t.Fatalf("nobody listens on %s", addr)
+}

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package wire
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"testing"
+
+	"dubbo.apache.org/dubbo-go/v3/common"
+	"dubbo.apache.org/dubbo-go/v3/common/constant"
+	"dubbo.apache.org/dubbo-go/v3/protocol"
+	"dubbo.apache.org/dubbo-go/v3/protocol/triple/triple_protocol"
+	"dubbo.apache.org/dubbo-go/v3/server"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+)
+
+// Handler is a service (exported, or dubbo-go refuses it).
+type Handler struct {
+	name string
+	run  func(ctx context.Context, in string) (string, error)
+}
+
+// Reference names the service.
+func (h *Handler) Reference() string { return h.name }
+
+// Call is reached by reflection.
+func (h *Handler) Call(ctx context.Context, in string) (string, error) { return h.run(ctx, in) }
+
+// provider is a real server of one service.
+type provider struct {
+	kind
+	name, addr string
+	calls      atomic.Int64 // whose handler started
+}
+
+var services atomic.Int64
+
+// serve starts a provider; it ends with the test binary.
+func serve(t *testing.T, k kind, run func(ctx context.Context, in string) (string, error), opts ...server.ServiceOption) *provider {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("starts servers")
+	}
+	p := &provider{kind: k, name: fmt.Sprintf("graylane.wire%d", services.Add(1))}
+	port := must(freePort())(t)
+	p.addr = fmt.Sprintf("127.0.0.1:%d", port)
+	ins := must(instance())(t)
+	srv := must(ins.NewServer(server.WithServerProtocol(protocol.WithProtocol(k.protocol), protocol.WithID(k.protocol),
+		protocol.WithIp("127.0.0.1"), protocol.WithPort(port))))(t)
+	h := &Handler{p.name, func(ctx context.Context, in string) (string, error) {
+		p.calls.Add(1)
+		return run(ctx, in)
+	}}
+	opts = append([]server.ServiceOption{server.WithProtocolIDs([]string{k.protocol}), server.WithNotRegister()}, opts...)
+	var err error
+	switch {
+	case k.how == "plain":
+		err = srv.RegisterService(h, append(opts, server.WithSerialization(constant.Hessian2Serialization))...)
+	case k.protocol == constant.DubboProtocol:
+		err = srv.Register(h, info(p.name), append(opts, server.WithInterface(p.name), server.WithSerialization(constant.Hessian2Serialization))...)
+	default:
+		err = srv.Register(h, info(p.name), append(opts, server.WithInterface(p.name))...)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	// dubbo-go exports its own services once a process; each server here wants them.
+	for _, own := range []string{"grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"} {
+		for _, p := range []string{constant.TriProtocol, constant.DubboProtocol} {
+			_ = common.ServiceMap.UnRegister(own, p, own)
+		}
+	}
+	go func() {
+		if err := srv.Serve(); err != nil {
+			panic(err)
+		}
+	}()
+	awaitPort(t, p.addr)
+	return p
+}
+
+// info describes the handler as protoc's code would: by protobuf messages over
+// Triple, by a string over dubbo.
+func info(name string) *common.ServiceInfo {
+	return &common.ServiceInfo{InterfaceName: name, Methods: []common.MethodInfo{
+		{
+			Name:        "Call",
+			Type:        constant.CallUnary,
+			ReqInitFunc: func() any { return new(wrapperspb.StringValue) },
+			MethodFunc: func(ctx context.Context, args []any, h any) (any, error) {
+				if in, ok := args[0].(string); ok {
+					return h.(*Handler).run(ctx, in)
+				}
+				out, err := h.(*Handler).run(ctx, args[0].(*wrapperspb.StringValue).GetValue())
+				if err != nil {
+					return nil, err
+				}
+				return triple_protocol.NewResponse(wrapperspb.String(out)), nil
+			},
+		},
+		{
+			Name:           "Stream",
+			Type:           constant.CallBidiStream,
+			StreamInitFunc: func(s any) any { return s },
+			MethodFunc: func(ctx context.Context, args []any, h any) (any, error) {
+				s := args[0].(*triple_protocol.BidiStream)
+				for {
+					in := new(wrapperspb.StringValue)
+					if err := s.Receive(in); err != nil {
+						return nil, nil
+					}
+					out, err := h.(*Handler).run(ctx, in.GetValue())
+					if err != nil {
+						return nil, err
+					}
+					if err := s.Send(wrapperspb.String(out)); err != nil {
+						return nil, err
+					}
+				}
+			},
+		},
+	}}
+}
