@@ -127,6 +127,7 @@ func newFleetRig(tb testing.TB, urls []*common.URL) *fleetRig {
 	benchRig.fleetRig = r
 	u := common.NewURLWithOptions(common.WithProtocol(constant.RegistryProtocol), common.WithIp("bench"),
 		common.WithParamsValue(constant.RegistryKey, benchName))
+	u.Location = "bench" // no address: nothing is dialled
 	u.SubURL = benchReference()
 	discovery.Refer(u)
 	r.dir.Watch(func() {

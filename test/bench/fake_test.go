@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"runtime"
 	"strconv"
 	"sync"
@@ -71,7 +72,30 @@ func (noRouter) NewPriorityRouter(*common.URL) (router.PriorityRouter, error) {
 
 type fakeProtocol struct{ base.BaseProtocol }
 
-func (*fakeProtocol) Refer(u *common.URL) base.Invoker { return newInvoker(u) }
+// Refer makes an invoker whose address, where Graylane looks before the first call,
+// takes connections.
+func (*fakeProtocol) Refer(u *common.URL) base.Invoker {
+	u.Location = listening()
+	return newInvoker(u)
+}
+
+// listening is an address of the loopback that takes connections and closes them.
+var listening = sync.OnceValue(func() string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		panic(err)
+	}
+	go func() { // ends with the process
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_ = conn.Close()
+		}
+	}()
+	return l.Addr().String()
+})
 
 // fakeInvoker answers at once, with nothing.
 type fakeInvoker struct{ *base.BaseInvoker }

@@ -28,7 +28,7 @@ type stub struct {
 func (*stub) Reference() string { return dubboService }
 
 // call takes turns as it is told, until nobody talks to it any more.
-func (r role) call() {
+func (r role) call(in *json.Decoder) {
 	cli, err := instance().NewClient()
 	check(err)
 	var once func(context.Context) error
@@ -50,7 +50,6 @@ func (r role) call() {
 		}
 	}
 	r.reachAll(once)
-	in := json.NewDecoder(os.Stdin)
 	for {
 		var o order
 		if err := in.Decode(&o); errors.Is(err, io.EOF) {

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -16,7 +17,7 @@ import (
 	"time"
 )
 
-// envRole holds what a child process is, as JSON.
+// envRole says that a process is a child; what it is, it reads from stdin.
 const envRole = "GRAYLANE_CALLS_ROLE"
 
 // mark begins the lines by which a child talks; dubbo-go's logs have none.
@@ -27,6 +28,7 @@ type role struct {
 	Protocol  string           // of a client
 	Providers []string         // their URLs
 	Ports     map[string][]int // of a provider, by protocol
+	Metadata  int              // port of its metadata service
 }
 
 // turn is one turn of a client.
@@ -52,10 +54,6 @@ type process struct {
 }
 
 func start(side string, r role) (*process, error) {
-	what, err := json.Marshal(r)
-	if err != nil {
-		return nil, err
-	}
 	exe, err := os.Executable()
 	if err != nil {
 		return nil, err
@@ -65,7 +63,7 @@ func start(side string, r role) (*process, error) {
 		mode = "enforce"
 	}
 	p := &process{cmd: exec.Command(exe)}
-	p.cmd.Env = append(os.Environ(), envRole+"="+string(what), "GRAYLANE_MODE="+mode)
+	p.cmd.Env = append(os.Environ(), envRole+"=1", "GRAYLANE_MODE="+mode)
 	if p.in, err = p.cmd.StdinPipe(); err != nil {
 		return nil, err
 	}
@@ -74,7 +72,11 @@ func start(side string, r role) (*process, error) {
 		return nil, err
 	}
 	p.out = bufio.NewReader(out)
-	return p, p.cmd.Start()
+	p.cmd.Stderr = os.Stderr
+	if err := p.cmd.Start(); err != nil {
+		return nil, err
+	}
+	return p, json.NewEncoder(p.in).Encode(r)
 }
 
 // next is the next line that the child says.
@@ -103,11 +105,11 @@ func (p *process) stop() {
 }
 
 func startProvider(side string, protocols []string, n int) (*process, error) {
-	ports, err := freePorts(n * len(protocols))
+	ports, err := freePorts(n*len(protocols) + 1)
 	if err != nil {
 		return nil, err
 	}
-	r := role{Ports: map[string][]int{}}
+	r := role{Ports: map[string][]int{}, Metadata: ports[n*len(protocols)]}
 	for i, name := range protocols {
 		r.Ports[name] = ports[i*n : (i+1)*n]
 	}
@@ -154,16 +156,22 @@ func (p *process) turn(length time.Duration, width int) (t turn, err error) {
 	return t, err
 }
 
-// freePorts are ports of the loopback that nobody listened on a moment ago.
+// freePorts are ports of the loopback that nobody listened on a moment ago, below
+// those that the kernel gives to outgoing connections.
 func freePorts(n int) ([]int, error) {
-	ports := make([]int, n)
-	for i := range ports {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+	var ports []int
+	for port := 16_000 + rand.IntN(8_000); len(ports) < n; port++ {
+		if port > 32_000 {
+			return nil, fmt.Errorf("%d free ports, want %d", len(ports), n)
+		}
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		if err != nil {
+			continue
+		}
+		ports = append(ports, port)
+		if err := l.Close(); err != nil {
 			return nil, err
 		}
-		defer func() { _ = l.Close() }()
-		ports[i] = l.Addr().(*net.TCPAddr).Port //nolint:errcheck // it is one
 	}
 	return ports, nil
 }

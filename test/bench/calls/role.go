@@ -7,7 +7,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -17,6 +19,7 @@ import (
 	"dubbo.apache.org/dubbo-go/v3/common/extension"
 	dubbologger "dubbo.apache.org/dubbo-go/v3/logger"
 	"dubbo.apache.org/dubbo-go/v3/protocol"
+	"dubbo.apache.org/dubbo-go/v3/protocol/base"
 	"dubbo.apache.org/dubbo-go/v3/protocol/triple/triple_protocol"
 	"dubbo.apache.org/dubbo-go/v3/registry"
 	"dubbo.apache.org/dubbo-go/v3/remoting"
@@ -33,23 +36,26 @@ const (
 	dubboService = "graylane.calls.Dubbo" // hessian2, by a proxy
 )
 
-// runRole runs what the environment says that this process is, false if nothing.
+// services are the ones that are called, by protocol.
+var services = map[string]string{"tri": triService, "dubbo": dubboService} //nolint:gochecknoglobals // a constant
+
+// runRole runs what its parent says that this process is, false if it has none.
 func runRole() bool {
-	what := os.Getenv(envRole)
-	if what == "" {
+	if os.Getenv(envRole) == "" {
 		return false
 	}
 	var r role
-	check(json.Unmarshal([]byte(what), &r))
+	in := json.NewDecoder(os.Stdin)
+	check(in.Decode(&r))
 	// The ramp is left out, as after the first two minutes: it would be over half-way.
 	c := graylane.Default()
 	c.Warmup.Window = 0
 	check(graylane.Configure(c))
-	extension.SetRegistry(registryName, func(u *common.URL) (registry.Registry, error) { return &listed{u, r.Providers}, nil })
+	extension.SetRegistry(registryName, func(u *common.URL) (registry.Registry, error) { return &listed{u, r.Providers, r.Ports}, nil })
 	if r.Ports != nil {
 		r.serve()
 	} else {
-		r.call()
+		r.call(in)
 	}
 	return true
 }
@@ -71,10 +77,8 @@ func say(text string) {
 }
 
 func instance(more ...dubbo.InstanceOption) *dubbo.Instance {
-	ports, err := freePorts(1)
-	check(err)
 	ins, err := dubbo.NewInstance(append([]dubbo.InstanceOption{
-		dubbo.WithName("calls"), dubbo.WithLogger(dubbologger.WithLevel("error")), dubbo.WithMetadataServicePort(ports[0]),
+		dubbo.WithName("calls"), dubbo.WithLogger(dubbologger.WithLevel("error")),
 		dubbo.WithRegistry(registry.WithRegistry(registryName), registry.WithAddress("calls"), registry.WithRegisterInterface(),
 			registry.WithoutUseAsMetaReport(), registry.WithoutUseAsConfigCenter()),
 	}, more...)...)
@@ -87,20 +91,23 @@ func instance(more ...dubbo.InstanceOption) *dubbo.Instance {
 type listed struct {
 	u         *common.URL
 	providers []string
+	ports     map[string][]int
 }
 
-func (l *listed) GetURL() *common.URL                                { return l.u }
-func (*listed) IsAvailable() bool                                    { return true }
-func (*listed) Destroy()                                             {}
-func (*listed) UnRegister(*common.URL) error                         { return nil }
-func (*listed) Subscribe(*common.URL, registry.NotifyListener) error { return nil }
-func (*listed) UnSubscribe(*common.URL, registry.NotifyListener) error {
-	return nil
-}
+func (l *listed) GetURL() *common.URL                                  { return l.u }
+func (*listed) IsAvailable() bool                                      { return true }
+func (*listed) Destroy()                                               {}
+func (*listed) UnRegister(*common.URL) error                           { return nil }
+func (*listed) Subscribe(*common.URL, registry.NotifyListener) error   { return nil }
+func (*listed) UnSubscribe(*common.URL, registry.NotifyListener) error { return nil }
 
-func (*listed) Register(u *common.URL) error {
-	if s := u.Service(); s == triService || s == dubboService {
-		say(u.String())
+// Register tells the ports of the service's own protocol; each service is exported
+// over both.
+func (l *listed) Register(u *common.URL) error {
+	if services[u.Protocol] == u.Service() {
+		for _, port := range l.ports[u.Protocol] {
+			say(at(u, port).String())
+		}
 	}
 	return nil
 }
@@ -131,37 +138,64 @@ func (*Handler) Call(_ context.Context, in string) (string, error) { return in, 
 
 // serve runs a provider on all of its ports until nobody talks to it any more.
 func (r role) serve() {
-	var protocols []dubbo.InstanceOption
-	ids := map[string][]string{}
+	protocols := []dubbo.InstanceOption{dubbo.WithMetadataServicePort(r.Metadata)}
 	for name, ports := range r.Ports {
-		for _, port := range ports {
-			id := fmt.Sprintf("%s%d", name, port)
-			ids[name] = append(ids[name], id)
-			protocols = append(protocols, dubbo.WithProtocol(protocol.WithProtocol(name), protocol.WithID(id), protocol.WithIp("127.0.0.1"), protocol.WithPort(port)))
-		}
+		protocols = append(protocols, dubbo.WithProtocol(protocol.WithProtocol(name), protocol.WithID(name), protocol.WithIp("127.0.0.1"), protocol.WithPort(ports[0])))
+		everywhere := &manyPorts{extension.GetProtocol(name), ports}
+		extension.SetProtocol(name, func() base.Protocol { return everywhere })
 	}
 	srv, err := instance(protocols...).NewServer()
 	check(err)
-	if len(ids["tri"]) > 0 {
-		check(srv.Register(&Handler{triService}, &common.ServiceInfo{InterfaceName: triService, Methods: []common.MethodInfo{{
-			Name: "Call", Type: constant.CallUnary,
-			ReqInitFunc: func() any { return new(wrapperspb.StringValue) },
-			MethodFunc: func(_ context.Context, args []any, _ any) (any, error) {
-				in, ok := args[0].(*wrapperspb.StringValue)
-				if !ok {
-					return nil, fmt.Errorf("got %T, want a StringValue", args[0])
-				}
-				return triple_protocol.NewResponse(wrapperspb.String(in.GetValue())), nil
-			},
-		}}}, server.WithInterface(triService), server.WithProtocolIDs(ids["tri"])))
-	}
-	if len(ids["dubbo"]) > 0 {
-		check(srv.RegisterService(&Handler{dubboService}, server.WithInterface(dubboService), server.WithProtocolIDs(ids["dubbo"]),
-			server.WithSerialization(constant.Hessian2Serialization)))
-	}
+	check(srv.Register(&Handler{triService}, &common.ServiceInfo{InterfaceName: triService, Methods: []common.MethodInfo{{
+		Name: "Call", Type: constant.CallUnary,
+		ReqInitFunc: func() any { return new(wrapperspb.StringValue) },
+		MethodFunc: func(_ context.Context, args []any, _ any) (any, error) {
+			in, ok := args[0].(*wrapperspb.StringValue)
+			if !ok {
+				return nil, fmt.Errorf("got %T, want a StringValue", args[0])
+			}
+			return triple_protocol.NewResponse(wrapperspb.String(in.GetValue())), nil
+		},
+	}}}, server.WithInterface(triService)))
+	check(srv.RegisterService(&Handler{dubboService}, server.WithInterface(dubboService), server.WithSerialization(constant.Hessian2Serialization)))
 	go func() { check(srv.Serve()) }()
 	_, _ = io.Copy(io.Discard, os.Stdin)
 	os.Exit(0)
+}
+
+// manyPorts exports on further ports what is exported on one, filters and all:
+// dubbo-go itself exports a service once a process and protocol.
+type manyPorts struct {
+	base.Protocol
+	ports []int
+}
+
+// Export returns the exporter of the first port; the others live as long as the process.
+func (m *manyPorts) Export(i base.Invoker) base.Exporter {
+	first := m.Protocol.Export(i)
+	if i.GetURL().Port != strconv.Itoa(m.ports[0]) { // dubbo-go's metadata service
+		return first
+	}
+	for _, port := range m.ports[1:] {
+		m.Protocol.Export(&moved{i, at(i.GetURL(), port)})
+	}
+	return first
+}
+
+// moved is an invoker at another port.
+type moved struct {
+	base.Invoker
+	u *common.URL
+}
+
+// GetURL says where.
+func (m *moved) GetURL() *common.URL { return m.u }
+
+func at(u *common.URL, port int) *common.URL {
+	c := u.Clone()
+	c.Port = strconv.Itoa(port)
+	c.Location = net.JoinHostPort(c.Ip, c.Port)
+	return c
 }
 
 // answers reports whether an answer is the one that was asked for.
