@@ -48,7 +48,7 @@ var benchRig struct {
 var installBench = sync.OnceFunc(func() {
 	extension.SetProtocol(benchName, func() base.Protocol { return &benchProtocol{base.NewBaseProtocol()} })
 	extension.SetRegistry(benchName, func(u *common.URL) (registry.Registry, error) { return benchRegistry{u}, nil })
-	extension.SetCluster(benchName, func() clusterpkg.Cluster { return benchCluster{} })
+	extension.SetCluster(Name, func() clusterpkg.Cluster { return benchCluster{} })
 })
 
 type benchProtocol struct{ base.BaseProtocol }
@@ -106,7 +106,7 @@ func benchURL(tb testing.TB, n, restarts int) *common.URL {
 
 func benchReference() *common.URL {
 	return common.NewURLWithOptions(common.WithProtocol(benchName), common.WithPath(service), common.WithInterface(service),
-		common.WithParamsValue(constant.ApplicationKey, "gateway"), common.WithParamsValue(constant.ClusterKey, benchName))
+		common.WithParamsValue(constant.ApplicationKey, "gateway"), common.WithParamsValue(constant.ClusterKey, Name)) // any other makes the directory keep what dubbo-go's clusters need
 }
 
 func updates(urls []*common.URL) []*registry.ServiceEvent {

@@ -3,10 +3,12 @@
 package discovery
 
 import (
+	"hash/maphash"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"dubbo.apache.org/dubbo-go/v3/cluster/directory"
 	"dubbo.apache.org/dubbo-go/v3/common"
@@ -33,7 +35,7 @@ type Directory struct {
 	known    map[identity]*provider
 	places   map[identity][]*provider // the same, by place
 	watched  map[string]bool          // service keys under which dubbo-go's health watches find this directory
-	soon     bool                     // publishSoon is under way
+	soon     *time.Timer              // runs while connections wait to be published
 	gone     bool
 	sweeping bool
 
@@ -191,6 +193,7 @@ func (d *Directory) work(fn func()) {
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		if d.connecting--; d.connecting == 0 {
+			d.publishNow()
 			close(d.idle)
 			d.idle = make(chan struct{})
 		}
@@ -209,31 +212,50 @@ func (d *Directory) connected() <-chan struct{} {
 	return none
 }
 
+// publishWithin is how long an endpoint that is connected may wait for others.
+const publishWithin = 10 * time.Millisecond
+
 // publishSoon publishes once for all connections that are made at about the same
-// time, for a list of n would else take n lists to come. d.mu is held.
+// time, for a list of n would else take n lists to come: when none is being made any
+// more, at latest after publishWithin. d.mu is held.
 func (d *Directory) publishSoon() {
-	if d.soon {
+	if d.soon == nil {
+		d.soon = time.AfterFunc(publishWithin, func() {
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			d.publishNow()
+		})
+	}
+	if d.connecting == 0 {
+		d.publishNow()
+	}
+}
+
+// publishNow publishes what waits for it. d.mu is held.
+func (d *Directory) publishNow() {
+	if d.soon == nil {
 		return
 	}
-	d.soon = true
-	d.work(func() {
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		d.soon = false
-		if !d.gone {
-			d.publish()
-		}
-	})
+	d.soon.Stop()
+	d.soon = nil
+	if !d.gone {
+		d.publish()
+	}
 }
+
+var watchSeed = maphash.MakeSeed() //nolint:gochecknoglobals // a constant of the process
+
+func watchName(key string) uint64 { return maphash.String(watchSeed, key) }
 
 // RemoveClosingInstance takes a provider's NOT_SERVING, which dubbo-go's Triple
 // client hands to every directory registered for it. The endpoint leaves the
 // pools and goes on with the calls that it has.
 func (d *Directory) RemoveClosingInstance(key string) bool {
+	name := watchName(key)
 	d.mu.Lock()
 	var found []*endpoint.Instance
 	for _, p := range d.known {
-		if p.watchKey == key && p.instance != nil {
+		if p.watch == name && p.merged != nil && p.merged.GetCacheInvokerMapKey() == key {
 			found = append(found, p.instance)
 		}
 	}

@@ -44,12 +44,13 @@ type identity struct {
 // provider is what is known of one provider of the reference.
 type provider struct {
 	id       identity
-	listed   map[*source]*listing // by the registries that name it
-	url      *common.URL          // as the last one did
+	listed   []listing   // by the registries that name it
+	url      *common.URL // as the last one did
 	start    time.Time
 	instance *endpoint.Instance
 	endpoint *endpoint.Endpoint // nil until the connection is made
-	watchKey string             // how dubbo-go's health watch names it
+	merged   *common.URL        // of which dubbo-go's health watch makes the name that it has for it
+	watch    uint64             // hash of that name, which is long
 	retry    *time.Timer
 	left     time.Time // when the last registry ceased to list it, else zero
 	replaced bool      // another incarnation has its address
@@ -62,13 +63,24 @@ func (d *Directory) param(p *provider, key string) string {
 		return p.url.GetParam(key, "")
 	}
 	for _, s := range d.sources {
-		if l := p.listed[s]; l != nil {
+		if l := p.by(s); l != nil {
 			if v := l.url.GetParam(key, ""); v != "" {
 				return v
 			}
 		}
 	}
 	return ""
+}
+
+// by returns how a source names the provider, nil if it does not. The listing is
+// one of p.listed.
+func (p *provider) by(s *source) *listing {
+	for n := range p.listed {
+		if p.listed[n].source == s {
+			return &p.listed[n]
+		}
+	}
+	return nil
 }
 
 // identify reads a provider's identity from its URL. Peers without an incarnation
@@ -87,11 +99,14 @@ func (id identity) place() identity {
 	return id
 }
 
-// provider returns the provider that a source names by u, and connects to it in
+// provider returns the provider that a source names id by u, and connects to it in
 // the background if it is new. Of several incarnations at one address only the
 // newest lives: nil means that u is one that died. d.mu is held.
-func (d *Directory) provider(s *source, u *common.URL) *provider {
-	id, place := identify(u), identify(u).place()
+func (d *Directory) provider(s *source, id identity, u *common.URL) *provider {
+	place := id.place()
+	if at := d.places[place]; len(at) == 1 && at[0].id == id { // nearly all of a list, nearly always
+		return at[0]
+	}
 	start, window := meta.Birth(func(k string) string { return u.GetParam(k, "") })
 	if _, known := d.known[id]; !known && strings.HasPrefix(id.incarnation, "@") && !s.names(place) {
 		// Without an incarnation the same process may look like two at two registries.
@@ -114,7 +129,7 @@ func (d *Directory) provider(s *source, u *common.URL) *provider {
 	if p, ok := d.known[id]; ok {
 		return p
 	}
-	p := &provider{id: id, listed: make(map[*source]*listing), start: start}
+	p := &provider{id: id, start: start}
 	p.instance = endpoint.Shared.Acquire(u.Location, id.incarnation, u.GetParam(constant.ApplicationKey, ""),
 		endpoint.Birth{Start: start, Window: window, Appeared: s.settled})
 	d.known[id] = p
@@ -166,7 +181,7 @@ func (d *Directory) connect(p *provider, u *common.URL, pause time.Duration) {
 		d.watched[key] = true
 		graceful_shutdown.DefaultClosingDirectoryRegistry().Register(key, d)
 	}
-	p.watchKey = merged.GetCacheInvokerMapKey() // before the watch can speak
+	p.merged, p.watch = merged, watchName(merged.GetCacheInvokerMapKey()) // before the watch can speak
 	d.mu.Unlock()
 	invoker := refer(merged)
 	if invoker != nil && several(d.ref) {
@@ -228,10 +243,10 @@ func (d *Directory) remove(p *provider) {
 
 // forget removes a provider whatever its registries list. d.mu is held.
 func (d *Directory) forget(p *provider) {
-	for s, l := range p.listed {
-		delete(s.named, l.id)
+	for _, l := range p.listed {
+		delete(l.source.named, l.id)
 	}
-	clear(p.listed)
+	p.listed = nil
 	d.remove(p)
 }
 

@@ -27,6 +27,7 @@ type source struct {
 	ref *common.URL // what is asked for: the reference, or a copy with one of its groups
 
 	named   map[identity]*provider // by the identity that this source gives them
+	round   uint32                 // of complete lists
 	settled bool                   // the first list has been believed: what comes later appeared
 	held    *time.Timer            // runs while an empty list is held back
 
@@ -36,9 +37,11 @@ type source struct {
 
 // listing is how one source names a provider.
 type listing struct {
+	source  *source
 	id      identity
 	url     *common.URL
-	doubted bool // the held list does not name it
+	round   uint32 // the last complete list that named it
+	doubted bool   // the held list does not name it
 }
 
 var _ registry.NotifyListener = (*source)(nil)
@@ -69,7 +72,7 @@ func (s *source) Notify(e *registry.ServiceEvent) {
 	if e.Action == remoting.EventTypeDel {
 		s.drop(identify(e.Service))
 	} else {
-		s.add(e.Service)
+		s.add(identify(e.Service), e.Service)
 	}
 	d.publish()
 	s.heard()
@@ -101,17 +104,21 @@ func (s *source) NotifyAll(events []*registry.ServiceEvent, done func()) {
 }
 
 func (s *source) replace(present []*common.URL) {
-	named := make(map[identity]bool, len(present))
-	for _, u := range present {
-		named[identify(u)] = true
+	s.round++
+	ids := make([]identity, len(present)) // reading a URL is what costs here
+	for n, u := range present {
+		ids[n] = identify(u)
+		if p := s.named[ids[n]]; p != nil {
+			p.by(s).round = s.round
+		}
 	}
-	for id := range s.named { // first, so that no clock of another machine keeps a newcomer out
-		if !named[id] {
+	for id, p := range s.named { // first, so that no clock of another machine keeps a newcomer out
+		if p.by(s).round != s.round {
 			s.drop(id)
 		}
 	}
-	for _, u := range present {
-		s.add(u)
+	for n, u := range present {
+		s.add(ids[n], u)
 	}
 }
 
@@ -126,7 +133,7 @@ func (s *source) hold() bool {
 		return false
 	}
 	for _, p := range s.named {
-		p.listed[s].doubted = true
+		p.by(s).doubted = true
 	}
 	if s.held == nil {
 		logger.Warnf("[graylane] %s: the registry's list is empty, %d endpoints are kept for %v", s.ref.Service(), len(s.named), wait)
@@ -145,7 +152,7 @@ func (s *source) believe() {
 	}
 	s.held = nil
 	for id, p := range s.named {
-		if p.listed[s].doubted { // not named by a later event
+		if p.by(s).doubted { // not named by a later event
 			s.drop(id)
 		}
 	}
@@ -172,17 +179,25 @@ func (s *source) settle() {
 }
 
 // add lists a provider. d.mu is held.
-func (s *source) add(u *common.URL) {
-	if p := s.d.provider(s, u); p != nil {
-		s.list(p, u)
+func (s *source) add(id identity, u *common.URL) {
+	if p := s.d.provider(s, id, u); p != nil {
+		s.list(p, id, u)
 	}
 }
 
 // list says that this source names the provider. d.mu is held.
-func (s *source) list(p *provider, u *common.URL) {
-	id := identify(u)
-	s.named[id] = p
-	p.listed[s] = &listing{id: id, url: u}
+func (s *source) list(p *provider, id identity, u *common.URL) {
+	l := p.by(s)
+	if l == nil {
+		p.listed = append(p.listed, listing{source: s})
+		l = &p.listed[len(p.listed)-1]
+	}
+	if l.id != id {
+		delete(s.named, l.id)
+		l.id = id
+		s.named[id] = p
+	}
+	l.url, l.doubted = u, false
 	p.url, p.left, p.replaced = u, time.Time{}, false
 	if p.endpoint != nil {
 		p.endpoint.SetRemoved(false)
@@ -197,7 +212,7 @@ func (s *source) drop(id identity) {
 		return
 	}
 	delete(s.named, id)
-	delete(p.listed, s)
+	p.listed = slices.DeleteFunc(p.listed, func(l listing) bool { return l.source == s })
 	if len(p.listed) == 0 {
 		s.d.remove(p)
 	} else {
@@ -207,7 +222,7 @@ func (s *source) drop(id identity) {
 
 // names reports whether the source lists any provider at a place. d.mu is held.
 func (s *source) names(place identity) bool {
-	return slices.ContainsFunc(s.d.places[place], func(p *provider) bool { return p.listed[s] != nil })
+	return slices.ContainsFunc(s.d.places[place], func(p *provider) bool { return p.by(s) != nil })
 }
 
 // groupsOf returns what to ask a registry for: the reference itself, and for a
