@@ -19,16 +19,15 @@ import (
 	"dubbo.apache.org/dubbo-go/v3/common"
 	"dubbo.apache.org/dubbo-go/v3/common/constant"
 	"dubbo.apache.org/dubbo-go/v3/common/extension"
-	_ "dubbo.apache.org/dubbo-go/v3/imports"
 	dubbologger "dubbo.apache.org/dubbo-go/v3/logger"
 	"dubbo.apache.org/dubbo-go/v3/protocol/base"
 	"dubbo.apache.org/dubbo-go/v3/protocol/result"
 	"dubbo.apache.org/dubbo-go/v3/registry"
 	"dubbo.apache.org/dubbo-go/v3/remoting"
 
-	_ "github.com/graylane/graylane"
 	"github.com/graylane/graylane/cluster/tagrouter"
 	"github.com/graylane/graylane/filter/tag"
+	_ "github.com/graylane/graylane/imports"
 )
 
 const (
