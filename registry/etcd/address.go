@@ -115,7 +115,9 @@ func optionsOf(u *common.URL) (options, error) {
 // cluster has a leader. It returns nil, or one line that names address and cause.
 // A refused connection is reported at once; anything else takes at most ctx, or
 // 5 s if ctx has no deadline.
-func Check(ctx context.Context, address string) error {
+func Check(ctx context.Context, address string) error { return check(ctx, "registry", address) }
+
+func check(ctx context.Context, what, address string) error {
 	a, err := parseAddress(address)
 	if err != nil {
 		return err
@@ -126,7 +128,7 @@ func Check(ctx context.Context, address string) error {
 		defer cancel()
 	}
 	if err := dial(ctx, a.list()); err != nil {
-		return fmt.Errorf("etcd: registry %s cannot be reached: %w", a.endpoints, err)
+		return fmt.Errorf("etcd: %s %s cannot be reached: %w", what, a.endpoints, err)
 	}
 	s := acquire(a)
 	defer s.release()
@@ -137,7 +139,7 @@ func Check(ctx context.Context, address string) error {
 	if err == nil || errors.Is(err, rpctypes.ErrPermissionDenied) || errors.Is(err, rpctypes.ErrUserEmpty) {
 		return nil // an etcd that wants an account is up
 	}
-	return fmt.Errorf("etcd: registry %s does not answer: %w", a.endpoints, s.explain(err))
+	return fmt.Errorf("etcd: %s %s does not answer: %w", what, a.endpoints, s.explain(err))
 }
 
 // dial returns nil as soon as one endpoint accepts a connection.
