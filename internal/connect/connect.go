@@ -7,8 +7,10 @@
 // it line up behind each other; over Triple it takes the whole deadline. An
 // [Invoker] can be asked to be ready, within a time, before a call is handed to it.
 //
-// An Invoker is safe for concurrent use. It has at most one goroutine at a time, which
-// ends when dubbo-go's client has connected or given up.
+// An Invoker is safe for concurrent use. However many calls wait, it asks dubbo-go's
+// client once and dials once at a time: a storm of dials would make an address that is
+// merely slow look like one that is gone. Its goroutines end when the client has
+// connected or given up.
 package connect
 
 import (
@@ -32,14 +34,7 @@ type Invoker struct {
 	address string
 	dubbo   bool
 
-	mu  sync.Mutex
-	now *question // nil while nobody asks
-}
-
-// question is one look at a dubbo client, for all who ask meanwhile.
-type question struct {
-	done chan struct{} // closed with the answer
-	up   bool
+	client, dial flight
 }
 
 // New returns i with a way to ask for its connection; i itself if it is of a
@@ -64,56 +59,76 @@ func New(i base.Invoker) base.Invoker {
 func (i *Invoker) EachCall() bool { return i.dubbo }
 
 // grace is how long dubbo-go's client may take to say that it is connected, before
-// its address is looked at.
-const grace = 5 * time.Millisecond
+// its address is looked at. patience bounds that look; dubbo-go's client gives up
+// after as long.
+const (
+	grace    = 5 * time.Millisecond
+	patience = 3 * time.Second
+)
 
 // Ready waits until there is a connection, at most as long as within, which is above
 // 0. Its error wraps [ErrUnreachable].
 func (i *Invoker) Ready(within time.Duration) error {
+	late := timers.Get().(*time.Timer) //nolint:errcheck // nothing else is in it
+	defer func() {
+		late.Stop()
+		timers.Put(late)
+	}()
 	if !i.dubbo {
-		return i.look(within)
+		late.Reset(within)
+		return i.await(i.dial.join(i.look), nil, late)
 	}
-	q := i.ask()
-	if answered, err := i.await(q, min(grace, within)); answered {
-		return err
+	asked := i.client.join(i.ask)
+	late.Reset(min(grace, within))
+	select {
+	case <-asked.done:
+		return asked.err
+	case <-late.C:
 	}
 	// It is connecting, and would go on for 3 seconds where nobody listens.
-	start := time.Now()
-	if err := i.look(within); err != nil {
+	late.Reset(within)
+	if err := i.await(i.dial.join(i.look), asked, late); err != nil {
 		return err
 	}
-	if answered, err := i.await(q, within-time.Since(start)); answered {
-		return err
-	}
-	return fmt.Errorf("%w to %s within %v", ErrUnreachable, i.address, within)
+	return i.await(asked, nil, late)
 }
 
-// look reports whether the address takes a connection in time.
-func (i *Invoker) look(within time.Duration) error {
-	conn, err := net.DialTimeout("tcp", i.address, within)
+// await waits for an answer; a second question that is answered yes will do as well.
+func (i *Invoker) await(q, second *question, late *time.Timer) error {
+	var other <-chan struct{}
+	if second != nil {
+		other = second.done
+	}
+	select {
+	case <-q.done:
+		return q.err
+	case <-other:
+		return second.err
+	case <-late.C:
+		return fmt.Errorf("%w to %s in time", ErrUnreachable, i.address)
+	}
+}
+
+// look reports whether the address takes a connection.
+func (i *Invoker) look() error {
+	conn, err := net.DialTimeout("tcp", i.address, patience)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrUnreachable, err)
 	}
 	return conn.Close()
 }
 
-// await waits for the answer to a question for a time.
-func (i *Invoker) await(q *question, within time.Duration) (answered bool, err error) {
-	t := timers.Get().(*time.Timer) //nolint:errcheck // nothing else is in it
-	t.Reset(within)
+// ask reports whether dubbo-go's client is connected; it connects if it is not.
+func (i *Invoker) ask() (err error) {
 	defer func() {
-		t.Stop()
-		timers.Put(t)
-	}()
-	select {
-	case <-q.done:
-		if !q.up {
-			return true, fmt.Errorf("%w to %s", ErrUnreachable, i.address)
+		if r := recover(); r != nil { // dubbo-go's client, while it loses its connection
+			err = fmt.Errorf("%w to %s: %v", ErrUnreachable, i.address, r)
 		}
-		return true, nil
-	case <-t.C:
-		return false, nil
+	}()
+	if !i.IsAvailable() {
+		return fmt.Errorf("%w to %s", ErrUnreachable, i.address)
 	}
+	return nil
 }
 
 // timers are stopped ones: one is needed for each call.
@@ -123,25 +138,30 @@ var timers = sync.Pool{New: func() any { //nolint:gochecknoglobals // a pool
 	return t
 }}
 
-// ask joins the question that is under way, or starts one. dubbo-go's client answers
-// only when it has a connection, or none after 3 seconds.
-func (i *Invoker) ask() *question {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	if i.now == nil {
-		i.now = &question{done: make(chan struct{})}
-		go i.answer(i.now)
-	}
-	return i.now
+// flight is a question that is asked by one and answered to all who join meanwhile.
+type flight struct {
+	mu  sync.Mutex
+	now *question // nil while nobody asks
 }
 
-func (i *Invoker) answer(q *question) {
-	defer func() {
-		_ = recover() // dubbo-go's client, while it loses its connection: then it is not up
-		i.mu.Lock()
-		i.now = nil
-		i.mu.Unlock()
-		close(q.done)
-	}()
-	q.up = i.IsAvailable()
+type question struct {
+	done chan struct{} // closed with the answer
+	err  error
+}
+
+func (f *flight) join(ask func() error) *question {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.now == nil {
+		q := &question{done: make(chan struct{})}
+		f.now = q
+		go func() {
+			q.err = ask()
+			f.mu.Lock()
+			f.now = nil
+			f.mu.Unlock()
+			close(q.done)
+		}()
+	}
+	return f.now
 }
