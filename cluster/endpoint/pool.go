@@ -31,6 +31,9 @@ type Pool struct {
 	next      time.Duration
 	plain     []base.Invoker // made when first asked for
 	plainOnce sync.Once
+
+	foreign     *Foreign // see Pool.Foreign
+	foreignOnce sync.Once
 }
 
 // column holds the two endpoints of an alias column themselves: a draw touches

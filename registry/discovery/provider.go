@@ -4,6 +4,7 @@ package discovery
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -150,12 +151,36 @@ func (d *Directory) refresh(p *provider) {
 	e.Invoker.GetURL().SetAttribute(meta.Provider, p.url)
 	if tag, weight := d.describe(p); e.Tag != tag || e.Weight != weight {
 		p.endpoint = e.With(tag, weight)
+		weigh(e.Invoker.GetURL(), weight)
 	}
 }
 
 // describe returns a provider's tag and weight. d.mu is held.
 func (d *Directory) describe(p *provider) (tag string, weight float64) {
 	return d.param(p, constant.Tagkey), meta.Weight(func(key string) string { return d.param(p, key) })
+}
+
+// weigh makes dubbo-go's balancers, which read the URL, see the weight that ours
+// sees and no age. They take 0 for a weight, also where a method's settings say
+// nothing of it, and round robin then gives everything to the first provider; their
+// own warm-up, over remote.timestamp, would come on top of ours. In mode observe
+// they see what they would see without us.
+func weigh(u *common.URL, weight float64) {
+	if conf.Current().Mode != conf.Enforce {
+		return
+	}
+	u.SetParam(constant.WeightKey, strconv.Itoa(int(weight)))
+	u.DelParam(constant.RemoteTimestampKey)
+	var unset []string
+	u.RangeParams(func(key, value string) bool {
+		if strings.HasPrefix(key, "methods.") && strings.HasSuffix(key, "."+constant.WeightKey) && value == "0" {
+			unset = append(unset, key)
+		}
+		return true
+	})
+	for _, key := range unset {
+		u.DelParam(key)
+	}
 }
 
 // connect makes the invoker, off the lock, and publishes the endpoint. It tries
@@ -210,6 +235,7 @@ func (d *Directory) connect(p *provider, u *common.URL, pause time.Duration) {
 		e.Caller = self.CallerID(d.app) + ";" + p.instance.Incarnation
 	}
 	e.SetRemoved(!p.left.IsZero())
+	weigh(e.Invoker.GetURL(), e.Weight)
 	p.endpoint = e
 	d.publishSoon()
 }
