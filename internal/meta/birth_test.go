@@ -37,9 +37,28 @@ func TestBirth(t *testing.T) {
 }
 
 func TestWeight(t *testing.T) {
-	for in, want := range map[string]float64{"": 100, "0": 100, "-1": 100, "x": 100, "1": 1, "250": 250} {
-		if got := Weight(func(string) string { return in }); got != want {
-			t.Errorf("Weight(%q) = %v, want %v", in, got, want)
+	for _, tc := range []struct {
+		published, registry string
+		want                float64
+	}{
+		{"", "", 100},
+		{"0", "", 100},
+		{"-1", "", 100},
+		{"x", "", 100},
+		{"1", "", 1},
+		{"250", "", 250},
+		{"9223372036854775808", "", 100},
+		{"100", "0", 0},
+		{"100", "30", 30},
+		{"0", "30", 30},
+		{"100", "-1", 100},
+		{"100", "x", 100},
+	} {
+		get := func(key string) string {
+			return map[string]string{"weight": tc.published, RegistryWeight: tc.registry}[key]
+		}
+		if got := Weight(get); got != tc.want {
+			t.Errorf("published %q, at the registry %q: %v, want %v", tc.published, tc.registry, got, tc.want)
 		}
 	}
 }

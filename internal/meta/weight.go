@@ -7,9 +7,19 @@ import "strconv"
 // defaultWeight is dubbo-go's (constant.DefaultWeight) and Java's.
 const defaultWeight = 100
 
-// Weight returns the weight that a provider publishes under the key "weight", if
-// it is above 0, else the default of 100: dubbo-go publishes 0 when nobody set one.
+// RegistryWeight is the key of the weight that an operator gave an instance at the
+// registry, which wins over what the provider publishes. Registries that can tell
+// add it on this side; it is never sent.
+const RegistryWeight = "graylane-registry-weight"
+
+// Weight returns the weight of a provider: the registry's own word, of which 0 means
+// no calls while others have a weight; else what the provider publishes under the
+// key "weight", if it is above 0, else the default of 100: dubbo-go publishes 0 when
+// nobody set one.
 func Weight(get func(key string) string) float64 {
+	if w, err := strconv.Atoi(get(RegistryWeight)); err == nil && w >= 0 {
+		return float64(w)
+	}
 	if w, err := strconv.Atoi(get("weight")); err == nil && w > 0 {
 		return float64(w)
 	}

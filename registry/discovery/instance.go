@@ -27,7 +27,9 @@ var carried = [...]string{ //nolint:gochecknoglobals // a constant
 // instance is a service instance whose URLs carry its own metadata.
 type instance struct {
 	registry.ServiceInstance
-	fetched bool // dubbo-go has its service info; set and read by one event at a time
+	fetched   bool   // dubbo-go has its service info; set and read by one event at a time
+	weight    string // that it has at the registry, "" if the registry cannot tell
+	unweighed bool   // the registry's weight is its own default, of a peer that set none
 }
 
 // SetServiceMetadata is what dubbo-go calls when it has fetched the service info.
@@ -69,8 +71,14 @@ func (i *instance) ToURLs(service *info.ServiceInfo) []*common.URL {
 				u.SetParam(key, v)
 			}
 		}
+		if i.unweighed {
+			u.SetParam(constant.WeightKey, service.Params[constant.WeightKey])
+		}
 		if w, err := strconv.Atoi(u.GetParam(constant.WeightKey, "")); err != nil || w <= 0 {
 			u.SetParam(constant.WeightKey, strconv.Itoa(constant.DefaultWeight))
+		}
+		if i.weight != "" {
+			u.SetParam(meta.RegistryWeight, i.weight)
 		}
 		if i.GetServiceName() != "" {
 			u.SetParam(constant.ApplicationKey, i.GetServiceName())
@@ -99,6 +107,30 @@ func (i *instance) more(u *common.URL) map[string]string {
 		more[key] = value
 	}
 	return more
+}
+
+// weighed notes the weights that instances have at the registry, where these can be
+// told from what dubbo-go makes of none: on Nacos, which keeps 1 for peers that set
+// none (Java) and where no peer registers with 0. dubbo-go rounds: below 0.5 is 0.
+func weighed(list []registry.ServiceInstance, discovery string) []registry.ServiceInstance {
+	if !strings.HasPrefix(discovery, constant.NacosKey+"|") {
+		return list
+	}
+	for _, i := range list {
+		w, ok := i.(*instance)
+		if !ok {
+			continue
+		}
+		d, ok := w.ServiceInstance.(*registry.DefaultServiceInstance)
+		switch {
+		case !ok:
+		case d.Weight == 1 && d.Metadata[constant.WeightKey] == "":
+			w.unweighed = true
+		default:
+			w.weight = strconv.FormatInt(max(d.Weight, 0), 10)
+		}
+	}
+	return list
 }
 
 // wrap repairs a list and leaves out instances that are disabled. Instances are

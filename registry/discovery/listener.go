@@ -52,7 +52,7 @@ func (l *listener) deliver(app string, list []registry.ServiceInstance) error {
 		l.retry.Stop()
 		l.retry = nil
 	}
-	repaired := wrap(list)
+	repaired := weighed(wrap(list), l.discovery)
 	err := l.ServiceInstancesChangedListener.OnEvent(registry.NewServiceInstancesChangedEvent(app, repaired))
 	tellWildcards(l.discovery, app, repaired)
 	missing := 0

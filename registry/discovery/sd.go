@@ -69,7 +69,7 @@ func discoveryKey(u *common.URL) string {
 
 // GetInstances returns the repaired list.
 func (s *serviceDiscovery) GetInstances(name string) []registry.ServiceInstance {
-	return wrap(s.ServiceDiscovery.GetInstances(name))
+	return weighed(wrap(s.ServiceDiscovery.GetInstances(name)), s.key)
 }
 
 // AddListener adds one proxy a listener and then brings it up to date: on Nacos

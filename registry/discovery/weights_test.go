@@ -16,6 +16,7 @@ import (
 	"dubbo.apache.org/dubbo-go/v3/registry"
 
 	"github.com/graylane/graylane/filter/tag"
+	"github.com/graylane/graylane/internal/meta"
 )
 
 // TestWeightForForeignBalancers: dubbo-go's balancers, which read the merged URL,
@@ -69,19 +70,29 @@ func TestWeightForForeignBalancers(t *testing.T) {
 }
 
 // TestWeightOfAnInstance: the same from application level, where dubbo-go makes the
-// URL of a provider from its metadata and forces the instance's weight into it.
+// URL of a provider from its metadata and forces the instance's weight into it. On
+// Nacos the instance's weight is what the console says: it wins, and 0 drains.
 func TestWeightOfAnInstance(t *testing.T) {
 	for _, tc := range []struct {
 		name     string
+		registry string
 		instance int64
 		metadata string
-		want     string
+		want     float64
 	}{
-		{"plain Go", 0, "", "100"},
-		{"a registry that loses weights (ZooKeeper)", 0, "30", "30"},
-		{"Graylane", 30, "30", "30"},
-		{"the registry's own only", 30, "", "30"},
-		{"bad metadata", 30, "x", "100"},
+		{"plain Go", "etcdv3", 0, "", 100},
+		{"a registry that loses weights", "zookeeper", 0, "30", 30},
+		{"Graylane", "etcdv3", 30, "30", 30},
+		{"the instance's only", "etcdv3", 30, "", 30},
+		{"bad metadata", "etcdv3", 30, "x", 100},
+		{"Graylane", "nacos", 30, "30", 30},
+		{"Graylane of weight 1", "nacos", 1, "1", 1},
+		{"plain Go", "nacos", 100, "", 100},
+		{"Java, which sets none", "nacos", 1, "", 100},
+		{"changed in the console", "nacos", 40, "100", 40},
+		{"plain Go, changed in the console", "nacos", 40, "", 40},
+		{"drained in the console", "nacos", 0, "100", 0},
+		{"Java, drained in the console", "nacos", 0, "", 0},
 	} {
 		i := plain(func(i *registry.DefaultServiceInstance) {
 			i.Weight = tc.instance
@@ -89,13 +100,13 @@ func TestWeightOfAnInstance(t *testing.T) {
 				i.Metadata[constant.WeightKey] = tc.metadata
 			}
 		})
-		list := wrap([]registry.ServiceInstance{i})
+		list := weighed(wrap([]registry.ServiceInstance{i}), tc.registry+"|127.0.0.1:8848|||")
 		urls := list[0].ToURLs(info.NewServiceInfo(service, "", "", constant.TriProtocol, service, map[string]string{"methods": "Get", constant.WeightKey: "0"}))
 		if len(urls) != 1 {
 			t.Fatalf("%s: %d URLs", tc.name, len(urls))
 		}
-		if got := urls[0].GetParam(constant.WeightKey, ""); got != tc.want {
-			t.Errorf("%s: weight %q, want %s", tc.name, got, tc.want)
+		if got := meta.Weight(func(key string) string { return urls[0].GetParam(key, "") }); got != tc.want {
+			t.Errorf("%s on %s: weight %v, want %v", tc.name, tc.registry, got, tc.want)
 		}
 	}
 }
