@@ -41,7 +41,7 @@ type Invoker struct {
 	own     tagrouter.Own // the reference's tag, for calls without
 	limits  limits
 	retries retries
-	policy  string // the balancer that the user named, "" for ours
+	policies
 }
 
 var _ base.Invoker = (*Invoker)(nil)
@@ -53,9 +53,7 @@ func New(d directory.Directory, src endpoint.Source) *Invoker {
 	if u != nil {
 		i.service = u.Service()
 		i.triple = isTriple(u)
-		if i.policy = u.GetParam(constant.LoadbalanceKey, ""); i.policy == warmup.Name {
-			i.policy = ""
-		}
+		i.policies = newPolicies(u)
 	}
 	i.view = newView(src, i.service)
 	i.routers = newNarrower(d, src)
@@ -241,15 +239,23 @@ func (i *Invoker) pick(c *call, d tagrouter.Decision) *endpoint.Endpoint {
 	return e
 }
 
-// draw chooses by ours or by the balancer that the user named. After a few draws
-// in vain it looks at all of the pool.
+// draw chooses by ours or by the balancer that the user named, which may insist on
+// one that does not take the call: after two choices in vain ours is asked, and
+// after a few more all of the pool is looked at.
 func (i *Invoker) draw(c *call, d tagrouter.Decision, pool *endpoint.Pool) *endpoint.Endpoint {
-	for range 4 {
+	policy := i.policy
+	if i.byMethod != nil {
+		policy = i.of(c.inv.MethodName())
+	}
+	for n := range 4 {
+		if n == 2 {
+			policy = ""
+		}
 		var e *endpoint.Endpoint
-		if i.policy == "" {
+		if policy == "" {
 			e = warmup.Pick(pool)
 		} else {
-			e = warmup.PickBy(extension.GetLoadbalance(i.policy), pool, c.inv)
+			e = warmup.PickBy(extension.GetLoadbalance(policy), pool, c.inv)
 		}
 		if e != nil && c.fits(e, d) {
 			return e
