@@ -47,8 +47,7 @@ func (i *Invoker) again(c *call, e *endpoint.Endpoint, d tagrouter.Decision, v v
 		return false
 	}
 	if more {
-		stats.rerouted.Add(1)
-		e.Reroute()
+		c.from = e
 	}
 	return more
 }

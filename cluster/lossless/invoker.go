@@ -92,9 +92,10 @@ type call struct {
 	max      limit // as [call.limit] found it
 	tried    [maxReroutes + 1]*endpoint.Endpoint
 	attempts int
-	repeated int  // though the outcome was unknown
-	fellBack bool // counted
-	filtered bool // the user's routers left nothing of a level
+	repeated int                // though the outcome was unknown
+	fellBack bool               // counted
+	from     *endpoint.Endpoint // that the call is being rerouted from
+	filtered bool               // the user's routers left nothing of a level
 }
 
 // Invoke sends the call. Its error wraps [endpoint.ErrNoEndpoint] if no endpoint
@@ -138,6 +139,11 @@ func (i *Invoker) run(c *call) result.Result {
 			}
 			stats.noEndpoint.Add(1)
 			return &result.RPCResult{Err: fmt.Errorf("No provider available for %s: %w", i.service, err)} //nolint:staticcheck // dubbo-go's words: people alert on them
+		}
+		if c.from != nil {
+			stats.rerouted.Add(1)
+			c.from.Reroute()
+			c.from = nil
 		}
 		if d.Reason != "" && !c.fellBack {
 			c.fellBack = true

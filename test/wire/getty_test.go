@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package wire
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"dubbo.apache.org/dubbo-go/v3/common"
+	"dubbo.apache.org/dubbo-go/v3/common/constant"
+	"dubbo.apache.org/dubbo-go/v3/protocol/base"
+	"dubbo.apache.org/dubbo-go/v3/protocol/dubbo"
+	"dubbo.apache.org/dubbo-go/v3/remoting"
+	"dubbo.apache.org/dubbo-go/v3/remoting/getty"
+
+	"github.com/graylane/graylane/cluster/endpoint"
+)
+
+// gettyRig is one address over the dubbo protocol, called by dubbo-go's own client
+// without anything of ours before it.
+type gettyRig struct {
+	*reference
+	e      *endpoint.Endpoint
+	client *getty.Client
+	inv    *dubbo.DubboInvoker
+}
+
+func newGettyRig(t *testing.T, addr string, lazy bool, n int) *gettyRig {
+	t.Helper()
+	must(instance())(t) // the settings are read with the first service or reference
+	const service = "graylane.getty"
+	k := kind{"dubbo", "plain"}
+	u := must(common.NewURL("dubbo://"+addr+"/"+service, common.WithInterface(service), common.WithParamsValue(constant.InterfaceKey, service),
+		common.WithParamsValue(constant.SerializationKey, constant.Hessian2Serialization)))(t)
+	g := &gettyRig{client: getty.NewClient(getty.Options{ConnectTimeout: 50 * time.Millisecond, RequestTimeout: time.Second})}
+	ex := remoting.NewExchangeClient(u, g.client, time.Second, lazy)
+	if ex == nil {
+		t.Fatalf("no client for %s", addr)
+	}
+	g.inv = dubbo.NewDubboInvoker(u, ex)
+	g.e = lane(t, g.inv, incarnation(2000+n))
+	g.reference = newReference(t, k, service, "1s", g.e)
+	return g
+}
+
+// try sends one call and returns the text of its error, having checked that the books
+// say of it what they must: never executed, if the text is one of those that prove it.
+func (g *gettyRig) try(t *testing.T) (text string) {
+	t.Helper()
+	defer func() {
+		if r := recover(); r != nil { // dubbo-go's client, while it loses its connection
+			text = "panic"
+		}
+	}()
+	before := books(g.e)
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	_, err := g.call(ctx, "x", nil)
+	if err == nil {
+		t.Fatal("somebody answered")
+	}
+	after, want := books(g.e), before
+	if proof(err) {
+		want.Failed++
+	} else {
+		want.Sent++
+		want.Unknown++
+	}
+	if after != want {
+		t.Errorf("%v: books %+v, want %+v", err, after, want)
+	}
+	return err.Error()
+}
+
+// proof lists the errors once more, apart from the code.
+func proof(err error) bool {
+	for _, text := range []string{"session not exist", "session Already Closed", "client have been closed"} {
+		if err.Error() == text {
+			return true
+		}
+	}
+	return strings.HasPrefix(err.Error(), "failed to create client connection to ") || strings.HasPrefix(err.Error(), "Failed to connect server ") ||
+		errors.Is(err, base.ErrClientClosed) || errors.Is(err, base.ErrDestroyedInvoker)
+}
+
+// TestGettyTexts produces each error of dubbo-go's getty client that proves that
+// nothing was written, but for "session not exist": it is returned for a few
+// instructions only, between the loss of a connection and the start of a new one.
+func TestGettyTexts(t *testing.T) {
+	if testing.Short() {
+		t.Skip("waits for connections")
+	}
+	silent := func(c net.Conn) { _, _ = c.Read(make([]byte, 1)) }
+
+	t.Run("never connected", func(t *testing.T) {
+		g := newGettyRig(t, closedPort(t), true, 1)
+		if text := g.try(t); !strings.HasPrefix(text, "Failed to connect server ") {
+			t.Errorf("got %q", text)
+		}
+	})
+	t.Run("connection lost", func(t *testing.T) {
+		l := must(net.Listen("tcp", "127.0.0.1:0"))(t)
+		defer impatient()()
+		g := newGettyRig(t, l.Addr().String(), false, 2)
+		c := must(l.Accept())(t)
+		defer func() { _ = c.Close() }()
+		_ = l.Close() // the connection stays, but nothing comes over it: the client gives it up
+		for deadline := time.Now().Add(20 * time.Second); !strings.HasPrefix(g.try(t), "failed to create client connection to "); {
+			if time.Now().After(deadline) {
+				t.Fatal("not seen")
+			}
+		}
+	})
+	t.Run("client closed", func(t *testing.T) {
+		addr, _ := listen(t, silent)
+		g := newGettyRig(t, addr, false, 3)
+		g.client.Close()
+		if text := g.try(t); text != "client have been closed" {
+			t.Errorf("got %q", text)
+		}
+	})
+	t.Run("destroyed", func(t *testing.T) {
+		addr, _ := listen(t, silent)
+		g := newGettyRig(t, addr, false, 4)
+		g.inv.Destroy()
+		if text := g.try(t); text != base.ErrDestroyedInvoker.Error() {
+			t.Errorf("got %q", text)
+		}
+		if g.e.Outlier() {
+			t.Error("an invoker of ours that is destroyed says nothing about the peer")
+		}
+	})
+	t.Run("no client", func(t *testing.T) {
+		g := newGettyRig(t, closedPort(t), true, 5)
+		bare := lane(t, dubbo.NewDubboInvoker(g.inv.GetURL(), nil), incarnation(2006))
+		g.e, g.list = bare, []*endpoint.Endpoint{bare}
+		g.reference = newReference(t, g.kind, "graylane.getty", "1s", bare)
+		if text := g.try(t); text != base.ErrClientClosed.Error() {
+			t.Errorf("got %q", text)
+		}
+	})
+	t.Run("connection closed by the peer", func(t *testing.T) {
+		addr, stop := listen(t, silent)
+		g := newGettyRig(t, addr, false, 7)
+		stop()
+		for deadline := time.Now().Add(20 * time.Second); g.try(t) != "session Already Closed"; {
+			if time.Now().After(deadline) {
+				t.Fatal("not seen")
+			}
+		}
+	})
+}
+
+// impatient has clients that are made until it is undone give a connection up on
+// which nothing came for 200 ms.
+func impatient() (undo func()) {
+	c := *getty.GetDefaultClientConfig()
+	c.HeartbeatPeriod, c.HeartbeatTimeout, c.SessionTimeout = "100ms", "100ms", "200ms"
+	getty.SetClientConf(c)
+	return func() { getty.SetClientConf(*getty.GetDefaultClientConfig()) }
+}
