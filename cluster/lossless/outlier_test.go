@@ -4,8 +4,10 @@ package lossless
 
 import (
 	"context"
+	"errors"
 	"net"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -68,6 +70,35 @@ func TestStrikesOut(t *testing.T) {
 		}
 		if out != tc.want {
 			t.Errorf("%s: %d outliers of %d, want %d", tc.name, out, tc.nodes, tc.want)
+		}
+	}
+}
+
+// TestNoConnection puts an endpoint out at once, whatever max-ejection-percent says
+// and though it is the last one; a call that has nothing else still goes there.
+func TestNoConnection(t *testing.T) {
+	settings(t, func(c *conf.Config) {
+		c.Outlier = conf.Outlier{BaseEjectionTime: time.Hour, MaxEjectionTime: time.Hour}
+	})
+	for _, protocol := range protocols {
+		r := newRig(t, protocol, "", "gray")
+		last := r.nodes[0]
+		last.answer = fails(&net.OpError{Op: "dial", Err: syscall.ECONNREFUSED})
+		if err := r.call(nil); !errors.Is(err, syscall.ECONNREFUSED) {
+			t.Errorf("%s: %v, want what the last one said", protocol, err)
+		}
+		if !last.e.Outlier() {
+			t.Errorf("%s: no outlier after one dial in vain", protocol)
+		}
+		last.answer = ok
+		if err := r.call(nil); err != nil {
+			t.Errorf("%s: %v, though the endpoint serves again", protocol, err)
+		}
+		if n := r.nodes[1].calls.Load(); n != 0 {
+			t.Errorf("%s: %d calls went to another lane", protocol, n)
+		}
+		if b := last.books(t); b.Sent != 1 || b.Answered != 1 || b.Failed != 1 || b.Rerouted != 0 {
+			t.Errorf("%s: books %+v, want 1 sent and answered, 1 failed", protocol, b)
 		}
 	}
 }
@@ -176,9 +207,20 @@ func TestRealClosedPort(t *testing.T) {
 	if !dead.e.Outlier() {
 		t.Error("a port that takes connections was enough")
 	}
-	if _, err := conn.Write([]byte{0}); err != nil { // a sign of life
-		t.Fatal(err)
-	}
+	var answering sync.WaitGroup
+	defer answering.Wait()
+	defer func() { _ = l.Close() }()
+	answering.Go(func() { // this probe, or a later one if it has given up
+		for {
+			_, _ = conn.Write([]byte{0}) // a sign of life
+			if next, err := l.Accept(); err == nil {
+				defer func() { _ = next.Close() }()
+				conn = next
+				continue
+			}
+			return
+		}
+	})
 	select {
 	case <-back:
 	case <-ctx.Done():
