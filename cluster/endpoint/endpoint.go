@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"dubbo.apache.org/dubbo-go/v3/common"
 	"dubbo.apache.org/dubbo-go/v3/protocol/base"
 )
 
@@ -30,7 +31,15 @@ type Endpoint struct { // what every call touches comes first
 	Weight float64
 
 	retire sync.Once
+	said   atomic.Pointer[common.URL]
 }
+
+// Said returns the provider's own URL as its registry last listed it, without what
+// the reference says; nil if nobody noted it.
+func (e *Endpoint) Said() *common.URL { return e.life().said.Load() }
+
+// SetSaid notes the provider's own URL.
+func (e *Endpoint) SetSaid(u *common.URL) { e.life().said.Store(u) }
 
 // With returns the endpoint under another tag or weight. Both count their calls
 // together and are retired and removed together.

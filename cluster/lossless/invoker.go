@@ -114,7 +114,11 @@ func (i *Invoker) Invoke(ctx context.Context, inv base.Invocation) result.Result
 		own, _ := tag.Value(inv.Attachments()[constant.TimeoutKey])
 		c.limit(&i.limits, own)
 		if i.triple {
-			c.trailer = trailerOf(inv)
+			others := 0
+			if ok {
+				others = 1
+			}
+			c.trailer = trailerOf(inv, others)
 			if c.own {
 				c.bound()
 			}
@@ -172,13 +176,16 @@ func (i *Invoker) ended(err error) error {
 }
 
 // trailerOf returns where a unary Triple call puts its trailer: the caller's own
-// target or a new one.
-func trailerOf(inv base.Invocation) *http.Header {
-	if h, ok := inv.Attributes()[constant.ResponseTrailerKey].(*http.Header); ok && h != nil {
-		return h
+// target or a new one. others is how many of the attributes are known to be none.
+func trailerOf(inv base.Invocation, others int) *http.Header {
+	a := inv.Attributes()
+	if len(a) > others {
+		if h, ok := a[constant.ResponseTrailerKey].(*http.Header); ok && h != nil {
+			return h
+		}
 	}
 	h := new(http.Header)
-	if a := inv.Attributes(); a != nil {
+	if a != nil {
 		a[constant.ResponseTrailerKey] = h
 	} else {
 		inv.SetAttribute(constant.ResponseTrailerKey, h)

@@ -28,6 +28,9 @@ func (l endpoints) count() int { return len(l) }
 func (l endpoints) at(n int) (app, own, address string) { return l[n].App, l[n].Tag, l[n].Address }
 
 func (l endpoints) url(n int) *common.URL {
+	if u := l[n].Said(); u != nil {
+		return u
+	}
 	if i := l[n].Invoker; i != nil {
 		return i.GetURL()
 	}

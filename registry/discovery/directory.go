@@ -34,12 +34,15 @@ type Directory struct {
 	sources  []*source
 	known    map[identity]*provider
 	places   map[identity][]*provider // the same, by place
-	watched  map[string]bool          // service keys under which dubbo-go's health watches find this directory
-	soon     *time.Timer              // runs while connections wait to be published
+	kinds    map[kind]*kind
+	watched  map[string]bool // service keys under which dubbo-go's health watches find this directory
+	soon     *time.Timer     // runs while connections wait to be published
 	gone     bool
 	sweeping bool
 
-	connecting int           // connections being made
+	connecting int           // connections being made or waiting for it
+	waiting    []func()      // the latter
+	working    int           // goroutines that make them
 	idle       chan struct{} // closed, and made anew, when connecting falls to 0
 
 	foreign   bool // for a cluster other than ours
@@ -57,7 +60,7 @@ var (
 func newDirectory(u *common.URL) *Directory {
 	d := &Directory{
 		url: u, ref: u.SubURL, app: u.SubURL.GetParam(constant.ApplicationKey, ""),
-		known: make(map[identity]*provider), places: make(map[identity][]*provider), watched: make(map[string]bool), idle: make(chan struct{}),
+		known: make(map[identity]*provider), places: make(map[identity][]*provider), kinds: make(map[kind]*kind), watched: make(map[string]bool), idle: make(chan struct{}),
 	}
 	d.list.Store(&[]*endpoint.Endpoint{})
 	return d
@@ -185,19 +188,38 @@ func (d *Directory) publish() {
 	}
 }
 
-// work runs fn in a goroutine that counts as a connection being made. d.mu is held.
+// workers bounds the connections that are made at once. A dead address may hold one
+// for seconds; ten thousand at once would leave ten thousand goroutines' memory.
+const workers = 256
+
+// work runs fn in a goroutine, and counts it as a connection being made. d.mu is held.
 func (d *Directory) work(fn func()) {
 	d.connecting++
-	go func() {
+	d.waiting = append(d.waiting, fn)
+	if d.working < workers {
+		d.working++
+		go d.worker()
+	}
+}
+
+// worker makes connections until none waits.
+func (d *Directory) worker() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for len(d.waiting) > 0 {
+		fn := d.waiting[0]
+		d.waiting = d.waiting[1:]
+		d.mu.Unlock()
 		fn()
 		d.mu.Lock()
-		defer d.mu.Unlock()
 		if d.connecting--; d.connecting == 0 {
 			d.publishNow()
 			close(d.idle)
 			d.idle = make(chan struct{})
 		}
-	}()
+	}
+	d.waiting = nil
+	d.working--
 }
 
 // connected returns a channel that is closed once no connection is being made.

@@ -218,28 +218,35 @@ func TestWhatAnEndpointIs(t *testing.T) {
 }
 
 // TestWhatTheProviderSaid: rules see the provider's parameters of now, without
-// those that the reference brings.
+// those that the reference brings. Our cluster reads them of the endpoint, others of
+// its invoker.
 func TestWhatTheProviderSaid(t *testing.T) {
-	bubble(t, func(t *testing.T, d *Directory) {
-		said := func() string {
-			v, _ := d.Endpoints()[0].Invoker.GetURL().GetAttribute(meta.Provider)
-			u, ok := v.(*common.URL)
-			if !ok {
-				t.Fatalf("%v, want a URL", v)
+	for _, foreign := range []bool{false, true} {
+		bubble(t, func(t *testing.T, d *Directory) {
+			d.foreign = foreign
+			said := func() string {
+				u := d.Endpoints()[0].Said()
+				if foreign {
+					v, _ := d.Endpoints()[0].Invoker.GetURL().GetAttribute(meta.Provider)
+					u, _ = v.(*common.URL)
+				}
+				if u == nil {
+					return "nothing"
+				}
+				return u.GetParam("env", "") + "," + u.GetParam("zone", "")
 			}
-			return u.GetParam("env", "") + "," + u.GetParam("zone", "")
-		}
-		d.ref.SetParam("zone", "of the reference")
-		id := "0123456789abcdef"
-		d.all(providerURL(1, id, 100, "env", "gray"))
-		if got := said(); got != "gray," {
-			t.Errorf("env,zone = %q, want gray and none", got)
-		}
-		d.all(providerURL(1, id, 100, "env", "blue", "zone", "b"))
-		if got := said(); got != "blue,b" {
-			t.Errorf("after a change env,zone = %q, want blue,b", got)
-		}
-	})
+			d.ref.SetParam("zone", "of the reference")
+			id := "0123456789abcdef"
+			d.all(providerURL(1, id, 100, "env", "gray"))
+			if got := said(); got != "gray," {
+				t.Errorf("foreign %t: env,zone = %q, want gray and none", foreign, got)
+			}
+			d.all(providerURL(1, id, 100, "env", "blue", "zone", "b"))
+			if got := said(); got != "blue,b" {
+				t.Errorf("foreign %t: after a change env,zone = %q, want blue,b", foreign, got)
+			}
+		})
+	}
 }
 
 // TestRestart: another incarnation at the same address is used at once, and the

@@ -39,8 +39,12 @@ const (
 
 // identity tells providers apart: two processes at one address are two.
 type identity struct {
-	protocol, address, service, incarnation string
+	address, incarnation string
+	kind                 *kind
 }
+
+// kind is what nearly all providers of a directory have in common; one object each.
+type kind struct{ protocol, service string }
 
 // provider is what is known of one provider of the reference.
 type provider struct {
@@ -86,12 +90,19 @@ func (p *provider) by(s *source) *listing {
 
 // identify reads a provider's identity from its URL. Peers without an incarnation
 // are told apart by the time at which they started, where they publish one.
-func identify(u *common.URL) identity {
+// d.mu is held.
+func (d *Directory) identify(u *common.URL) identity {
 	incarnation := u.GetParam(tag.MetaIncarnation, "")
 	if incarnation == "" {
 		incarnation = "@" + u.GetParam(constant.TimestampKey, "")
 	}
-	return identity{u.Protocol, u.Location, u.ServiceKey(), incarnation}
+	k := kind{u.Protocol, u.ServiceKey()}
+	known := d.kinds[k]
+	if known == nil {
+		known = &k
+		d.kinds[k] = known
+	}
+	return identity{u.Location, incarnation, known}
 }
 
 // place is where a provider is, whichever incarnation it is.
@@ -148,7 +159,10 @@ func (d *Directory) refresh(p *provider) {
 	if e == nil {
 		return
 	}
-	e.Invoker.GetURL().SetAttribute(meta.Provider, p.url)
+	e.SetSaid(p.url)
+	if d.foreign {
+		e.Invoker.GetURL().SetAttribute(meta.Provider, p.url)
+	}
 	if tag, weight := d.describe(p); e.Tag != tag || e.Weight != weight {
 		p.endpoint = e.With(tag, weight)
 		weigh(e.Invoker.GetURL(), weight)
@@ -187,12 +201,16 @@ func weigh(u *common.URL, weight float64) {
 // again for as long as the provider is known.
 func (d *Directory) connect(p *provider, u *common.URL, pause time.Duration) {
 	merged := u.MergeURL(d.ref)
-	merged.SetAttribute(meta.Provider, u) // rules ask what the provider said, not what the reference did
-	// dubbo-go merges a reference's own tag into the provider; Java does not.
-	merged.SetParam(constant.Tagkey, u.GetParam(constant.Tagkey, ""))
-	// Nor may a provider without group or version take the reference's "*".
-	merged.SetParam(constant.GroupKey, u.GetParam(constant.GroupKey, ""))
-	merged.SetParam(constant.VersionKey, u.GetParam(constant.VersionKey, ""))
+	if d.foreign {
+		merged.SetAttribute(meta.Provider, u) // rules ask what the provider said, not what the reference did
+	}
+	// dubbo-go merges a reference's own tag into the provider; Java does not. Nor may
+	// a provider without group or version take the reference's "*".
+	for _, key := range [...]string{constant.Tagkey, constant.GroupKey, constant.VersionKey} {
+		if own := u.GetParam(key, ""); merged.GetParam(key, "") != own {
+			merged.SetParam(key, own)
+		}
+	}
 	if conf.Current().Mode == conf.Enforce {
 		for _, key := range [...]string{constant.TimeoutKey, constant.LoadbalanceKey} {
 			if own := d.ref.GetParam(key, ""); own != "" {
@@ -226,6 +244,7 @@ func (d *Directory) connect(p *provider, u *common.URL, pause time.Duration) {
 		return
 	}
 	e := &endpoint.Endpoint{Instance: p.instance}
+	e.SetSaid(p.url)
 	if d.foreign {
 		invoker = &counted{invoker, e}
 	}
@@ -269,8 +288,9 @@ func (d *Directory) remove(p *provider) {
 
 // forget removes a provider whatever its registries list. d.mu is held.
 func (d *Directory) forget(p *provider) {
-	for _, l := range p.listed {
-		delete(l.source.named, l.id)
+	for n := range p.listed {
+		l := &p.listed[n]
+		delete(l.source.named, l.name(p))
 	}
 	p.listed = nil
 	d.remove(p)

@@ -38,10 +38,18 @@ type source struct {
 // listing is how one source names a provider.
 type listing struct {
 	source  *source
-	id      identity
+	alias   *identity // by which it names it, nil: the provider's own
 	url     *common.URL
 	round   uint32 // the last complete list that named it
 	doubted bool   // the held list does not name it
+}
+
+// name is what the source calls the provider.
+func (l *listing) name(p *provider) identity {
+	if l.alias != nil {
+		return *l.alias
+	}
+	return p.id
 }
 
 var _ registry.NotifyListener = (*source)(nil)
@@ -70,9 +78,9 @@ func (s *source) Notify(e *registry.ServiceEvent) {
 		return
 	}
 	if e.Action == remoting.EventTypeDel {
-		s.drop(identify(e.Service))
+		s.drop(d.identify(e.Service))
 	} else {
-		s.add(identify(e.Service), e.Service)
+		s.add(d.identify(e.Service), e.Service)
 	}
 	d.publish()
 	s.heard()
@@ -107,7 +115,7 @@ func (s *source) replace(present []*common.URL) {
 	s.round++
 	ids := make([]identity, len(present)) // reading a URL is what costs here
 	for n, u := range present {
-		ids[n] = identify(u)
+		ids[n] = s.d.identify(u)
 		if p := s.named[ids[n]]; p != nil {
 			p.by(s).round = s.round
 		}
@@ -191,11 +199,15 @@ func (s *source) list(p *provider, id identity, u *common.URL) {
 	if l == nil {
 		p.listed = append(p.listed, listing{source: s})
 		l = &p.listed[len(p.listed)-1]
-	}
-	if l.id != id {
-		delete(s.named, l.id)
-		l.id = id
 		s.named[id] = p
+	}
+	if old := l.name(p); old != id {
+		delete(s.named, old)
+		s.named[id] = p
+		if l.alias = nil; id != p.id {
+			alias := id // a copy, so that only these are on the heap
+			l.alias = &alias
+		}
 	}
 	l.url, l.doubted = u, false
 	p.url, p.left, p.replaced = u, time.Time{}, false
