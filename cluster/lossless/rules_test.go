@@ -5,6 +5,7 @@ package lossless
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -112,7 +113,7 @@ func (f *fleet) served(i *Invoker, wanted string) string {
 	for n, node := range f.rig.nodes {
 		for _, e := range d.Pool.All() {
 			if e == node.e {
-				at = append(at, fmt.Sprint(n))
+				at = append(at, strconv.Itoa(n))
 			}
 		}
 	}

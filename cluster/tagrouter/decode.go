@@ -278,8 +278,12 @@ func (d *decoder) match(t *ruleTag, n *yaml.Node, path string) {
 			key string
 			to  *string
 		}{
-			{"exact", &s.exact}, {"prefix", &s.prefix}, {"regex", &s.regex},
-			{"wildcard", &s.wildcard}, {"empty", &s.empty}, {"noempty", &s.noempty},
+			{"exact", &s.exact},
+			{"prefix", &s.prefix},
+			{"regex", &s.regex},
+			{"wildcard", &s.wildcard},
+			{"empty", &s.empty},
+			{"noempty", &s.noempty},
 		} {
 			e, ok := v[f.key]
 			*f.to = d.text(e, ok)

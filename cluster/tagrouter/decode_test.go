@@ -94,8 +94,10 @@ func TestFaults(t *testing.T) {
 	}{
 		{"unknown key", "force: true\nforec: true\n", []string{"forec: line 2: unknown key"}},
 		{"unknown key of a tag", "tags:\n- name: gray\n  adresses: []\n", []string{"tags[0].adresses: line 3: unknown key"}},
-		{"unknown key of a condition", "configVersion: v3.0\ntags:\n- name: gray\n  match:\n  - key: env\n    value: {range: 1~3}\n",
-			[]string{"tags[0].match[0].value.range: line 6: unknown key", "tags[0].match[0].value: line 6: want one of exact"}},
+		{
+			"unknown key of a condition", "configVersion: v3.0\ntags:\n- name: gray\n  match:\n  - key: env\n    value: {range: 1~3}\n",
+			[]string{"tags[0].match[0].value.range: line 6: unknown key", "tags[0].match[0].value: line 6: want one of exact"},
+		},
 		{"a key twice", "force: true\nforce: false\n", []string{"force: line 2: got this key twice"}},
 		{"configVersion", "configVersion: v3.1\n", []string{`configVersion: line 1: got "v3.1", want "v3.0" or "v2.7"`}},
 		{"configVersion of another kind", "configVersion: 3.0\n", []string{`configVersion: line 1: got "3.0"`}},
@@ -108,8 +110,10 @@ func TestFaults(t *testing.T) {
 		{"no name", "tags:\n- addresses: [10.0.0.1]\n", []string{"tags[0].name: line 2: tag: invalid: length: got 0 bytes"}},
 		{"a name that is no tag", "tags:\n- name: gray lane\n", []string{"tags[0].name: line 2: tag: invalid"}},
 		{"a name twice", "tags:\n- name: gray\n- name: blue\n- name: gray\n", []string{`tags[2].name: line 4: got "gray" twice`}},
-		{"addresses and match", "configVersion: v3.0\ntags:\n- name: gray\n  addresses: [10.0.0.1]\n  match:\n  - {key: env, value: {exact: gray}}\n",
-			[]string{"tags[0].match: line 6: got match and addresses, want one of them"}},
+		{
+			"addresses and match", "configVersion: v3.0\ntags:\n- name: gray\n  addresses: [10.0.0.1]\n  match:\n  - {key: env, value: {exact: gray}}\n",
+			[]string{"tags[0].match: line 6: got match and addresses, want one of them"},
+		},
 		{"match in v2.7", "configVersion: v2.7\ntags:\n- name: gray\n  match:\n  - {key: env, value: {exact: gray}}\n", []string{"tags[0].match: line 5: wants configVersion v3.0"}},
 		{"a network", "tags:\n- name: gray\n  addresses:\n  - 10.0.0.1\n  - 10.0.0.0/33\n", []string{`tags[0].addresses[1]: line 5: got "10.0.0.0/33", want a prefix length of 0 to 32`}},
 		{"a range", "tags:\n- name: gray\n  addresses: [10.0.0.3-1]\n", []string{`tags[0].addresses[0]: line 3: got "10.0.0.3-1", want a number, a range or * for part "3-1"`}},

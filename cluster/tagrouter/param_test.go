@@ -88,17 +88,17 @@ func TestParams(t *testing.T) {
 	plain := merged.Clone()
 	merged.SetAttribute(meta.Provider, own)
 	for _, tc := range []struct {
-		name             string
-		u                *common.URL
-		zone, rack, env_ string
+		name            string
+		u               *common.URL
+		zone, rack, env string
 	}{
 		{"of Graylane's directory", merged, "own", "instance", ""},
 		{"of another", plain, "own", "instance", "gray"},
 		{"none", nil, "", "", ""},
 	} {
 		p := paramsOf(tc.u)
-		if p.get("zone") != tc.zone || p.get("rack") != tc.rack || p.get("env") != tc.env_ {
-			t.Errorf("%s: zone %q, rack %q, env %q; want %q, %q, %q", tc.name, p.get("zone"), p.get("rack"), p.get("env"), tc.zone, tc.rack, tc.env_)
+		if p.get("zone") != tc.zone || p.get("rack") != tc.rack || p.get("env") != tc.env {
+			t.Errorf("%s: zone %q, rack %q, env %q; want %q, %q, %q", tc.name, p.get("zone"), p.get("rack"), p.get("env"), tc.zone, tc.rack, tc.env)
 		}
 	}
 }

@@ -159,7 +159,7 @@ func (p *placement) in(name string) []int32 {
 }
 
 // apply puts one member into the lanes that its application's rule names.
-func (p *placement) apply(a *application, n int32, address string, u *common.URL) (any bool) {
+func (p *placement) apply(a *application, n int32, address string, u *common.URL) (in bool) {
 	c := candidate{address: address, url: u}
 	for i := range a.rule.tags {
 		t := &a.rule.tags[i]
@@ -167,11 +167,11 @@ func (p *placement) apply(a *application, n int32, address string, u *common.URL
 			continue // Dubbo Java does not read the conditions of other versions
 		}
 		if t.matches(&c, p.java) {
-			any, a.matched[i] = true, true
+			in, a.matched[i] = true, true
 			p.put(t.name, n)
 		}
 	}
-	return any
+	return in
 }
 
 // bar adds the applications whose rule ends the ladder at this level: it forces,
@@ -232,8 +232,8 @@ func (p *placement) javaLevel(wanted string, force bool) string {
 // there is no baseline: by the user's word, or because the fleet is tagged
 // throughout and always was. A member that only a rule has put into a lane is no
 // sign of that, and Dubbo Java has no such case.
-func (p *placement) anyServes(any, baselineSeen bool) bool {
-	return any || !baselineSeen && !p.untagged && !p.java
+func (p *placement) anyServes(always, baselineSeen bool) bool {
+	return always || !baselineSeen && !p.untagged && !p.java
 }
 
 // take returns the positions of the members that are in a lane and not barred.

@@ -76,13 +76,13 @@ func inForce(t *testing.T, rules func(string) *Rule) {
 	})
 }
 
-func compat(t *testing.T, c string, any bool) {
+func compat(t *testing.T, c string, untaggedAny bool) {
 	t.Helper()
 	old := *conf.Current()
 	t.Cleanup(func() { conf.Set(old) })
 	n := conf.Default()
 	n.Routing.Compat = c
-	if any {
+	if untaggedAny {
 		n.Routing.UntaggedFallback = "any"
 	}
 	conf.Set(n)
@@ -116,7 +116,7 @@ func TestRouterTable(t *testing.T) {
 func TestRouterAgrees(t *testing.T) {
 	seed := rand.Uint64()
 	r := rand.New(rand.NewPCG(seed, 1))
-	for range 300 {
+	for range 150 {
 		w, rules := randomWorld(t, r)
 		inForce(t, rules)
 		java := r.IntN(2) == 0

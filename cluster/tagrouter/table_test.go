@@ -121,8 +121,8 @@ func ruleText(short string) string {
 
 // rulesOf reads "order> gray: *; force || cart> gray: 10.0.0.2"; without a name the
 // rule is the provider's.
-func rulesOf(t testing.TB, text string) func(string) *Rule {
-	t.Helper()
+func rulesOf(tb testing.TB, text string) func(string) *Rule {
+	tb.Helper()
 	rules := map[string]*Rule{}
 	for part := range strings.SplitSeq(text, "||") {
 		if strings.TrimSpace(part) == "" {
@@ -135,7 +135,7 @@ func rulesOf(t testing.TB, text string) func(string) *Rule {
 		app = strings.TrimSpace(app)
 		r, err := DecodeRule(app, "the test", ruleText(short))
 		if err != nil {
-			t.Fatalf("rule %q: %v\n%s", part, err, ruleText(short))
+			tb.Fatalf("rule %q: %v\n%s", part, err, ruleText(short))
 		}
 		rules[app] = r
 	}
