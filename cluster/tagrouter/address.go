@@ -174,7 +174,7 @@ func (s *addressSet) addNetwork(text string) error {
 	if err != nil || n < 0 || n > a.BitLen() {
 		return fmt.Errorf("want a prefix length of 0 to %d and no port", a.BitLen())
 	}
-	s.networks = append(s.networks, netip.PrefixFrom(a.WithZone(""), n).Masked())
+	s.networks = append(s.networks, netip.PrefixFrom(a.WithZone(""), n))
 	return nil
 }
 

@@ -251,7 +251,7 @@ func (d *decoder) tag(n *yaml.Node, path string) {
 	for i, c := range conditions {
 		d.match(&t, c, fmt.Sprintf("%s[%d]", e.path, i))
 	}
-	t.everything = given && len(conditions) == 0 && d.builder.rule.v3
+	t.everything = given && len(conditions) == 0
 	line := n.Line
 	if ok {
 		line = name.node.Line

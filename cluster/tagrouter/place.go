@@ -10,6 +10,7 @@ import (
 	"dubbo.apache.org/dubbo-go/v3/protocol/base"
 
 	"github.com/graylane/graylane/cluster/endpoint"
+	"github.com/graylane/graylane/filter/tag"
 )
 
 // members are instances as rules see them.
@@ -252,9 +253,14 @@ func (p *placement) take(level string, barred []bool) []int32 {
 }
 
 // parent returns the next lower level, and false after the baseline or with force.
+// What is longer than a tag may be has no levels, for a call must not climb without
+// bound.
 func parent(level string, force bool) (string, bool) {
-	if level == "" || force {
+	switch {
+	case level == "" || force:
 		return "", false
+	case len(level) > tag.MaxBytes:
+		return "", true
 	}
 	if i := strings.LastIndexByte(level, '|'); i > 0 {
 		return level[:i], true

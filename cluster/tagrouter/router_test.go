@@ -161,6 +161,26 @@ func TestBaselineSeen(t *testing.T) {
 	}
 }
 
+// TestRouterFollows: a router asks for the rules of all applications behind its
+// list, once in the process.
+func TestRouterFollows(t *testing.T) {
+	asked := map[string]int{}
+	Rules.SetFollower(func(app string) func() {
+		asked[app]++
+		return nil
+	})
+	t.Cleanup(func() { Rules.SetFollower(nil) })
+	list := listed("followed-1/:u followed-2/:u followed-1/:u /:u")
+	for range 2 {
+		r := &Router{}
+		r.Notify(list)
+		r.Notify(list[:1])
+	}
+	if asked["followed-1"] != 1 || asked["followed-2"] != 1 || asked[""] != 0 {
+		t.Errorf("asked for %v, want followed-1 and followed-2 once", asked)
+	}
+}
+
 func TestWanted(t *testing.T) {
 	ref := common.NewURLWithOptions(common.WithParamsValue(tag.KeyTag, "gray"), common.WithParamsValue(tag.KeyForce, "true"))
 	for _, tc := range []struct {

@@ -42,6 +42,16 @@ func TestSummaries(t *testing.T) {
 	}
 }
 
+// TestEndlessTag: what is too long for a tag is looked up, not climbed.
+func TestEndlessTag(t *testing.T) {
+	s := Build(fleet("a:u :u"), Options{Ramp: ramp})
+	for n, level := range map[int]string{1: "a", 60: "a", 64: "", 1 << 20: ""} { // n levels more, of two bytes
+		if d, err := s.Route("a"+strings.Repeat("|a", n), false); err != nil || d.Level != level || d.Reason != NoInstance {
+			t.Errorf("%d levels: level %q, reason %q, %v; want %q", n+1, d.Level, d.Reason, err, level)
+		}
+	}
+}
+
 // TestRouteAllocs: a call allocates nothing, whatever level it ends at, by rule or
 // by the instances' own tags; an error for a tag that somebody names neither.
 func TestRouteAllocs(t *testing.T) {
