@@ -53,6 +53,18 @@ type Register struct {
 	Require       bool          `mapstructure:"require"`        // end the start when the registry cannot be reached within Timeout. Default true.
 	Timeout       time.Duration `mapstructure:"timeout"`        // 100ms to 10m. Default 6s.
 	PublishWeight string        `mapstructure:"publish-weight"` // "auto", or a weight from 1 to 10000 that is published at both levels. Default auto.
+	Check         Check         `mapstructure:"check"`          // what must pass before the instance registers. Default nothing.
+}
+
+// Check sets what is asked before an instance registers: every target that is
+// named must pass, in one round. The times also hold for checks given in code.
+type Check struct {
+	HTTP     string        `mapstructure:"http"`     // an http or https URL; GET must answer 200 to 399. Default none.
+	TCP      string        `mapstructure:"tcp"`      // host:port that must take a connection. Default none.
+	GRPC     string        `mapstructure:"grpc"`     // host:port[/service] whose gRPC health must be SERVING, without TLS. Default none.
+	Interval time.Duration `mapstructure:"interval"` // pause after a round that failed, 10ms to 1m. Default 1s.
+	Timeout  time.Duration `mapstructure:"timeout"`  // bound of one try, 10ms to 1m. Default 1s.
+	Limit    time.Duration `mapstructure:"limit"`    // ends the start when the checks have not passed by then, 100ms to 1h. Default 60s.
 }
 
 // Warmup sets the ramp of a new endpoint.
@@ -93,9 +105,12 @@ type Discovery struct {
 // Default returns the settings of an empty configuration.
 func Default() Config {
 	return Config{
-		Mode:      Enforce,
-		Routing:   Routing{UntaggedFallback: "none", Compat: "graylane"},
-		Register:  Register{Require: true, Timeout: 6 * time.Second, PublishWeight: "auto"},
+		Mode:    Enforce,
+		Routing: Routing{UntaggedFallback: "none", Compat: "graylane"},
+		Register: Register{
+			Require: true, Timeout: 6 * time.Second, PublishWeight: "auto",
+			Check: Check{Interval: time.Second, Timeout: time.Second, Limit: time.Minute},
+		},
 		Warmup:    Warmup{Window: 120 * time.Second, Curve: "linear", MinPercent: 10, MaxBoost: 1.5},
 		Shutdown:  Shutdown{QuietPeriod: time.Second, Notice: 10 * time.Second, Timeout: 25 * time.Second, RegistryTimeout: 2 * time.Second},
 		Retry:     Retry{Unknown: "idempotent", BudgetPercent: 20},

@@ -25,9 +25,12 @@ func read(t *testing.T, text string, base Config) (Config, error) {
 // TestDefaults: the defaults of design.md, and that they and an empty map are the same.
 func TestDefaults(t *testing.T) {
 	want := Config{
-		Mode:      "enforce",
-		Routing:   Routing{UntaggedFallback: "none", Compat: "graylane"},
-		Register:  Register{Require: true, Timeout: 6 * time.Second, PublishWeight: "auto"},
+		Mode:    "enforce",
+		Routing: Routing{UntaggedFallback: "none", Compat: "graylane"},
+		Register: Register{
+			Require: true, Timeout: 6 * time.Second, PublishWeight: "auto",
+			Check: Check{Interval: time.Second, Timeout: time.Second, Limit: time.Minute},
+		},
 		Warmup:    Warmup{Window: 2 * time.Minute, Curve: "linear", MinPercent: 10, MaxBoost: 1.5},
 		Shutdown:  Shutdown{QuietPeriod: time.Second, Notice: 10 * time.Second, Timeout: 25 * time.Second, RegistryTimeout: 2 * time.Second},
 		Retry:     Retry{Unknown: "idempotent", BudgetPercent: 20},
@@ -66,7 +69,9 @@ func TestDecodeAll(t *testing.T) {
 mode: observe
 routing: { untagged-fallback: any, compat: java }
 propagate: { keys: [x-user, x-trace] }
-register: { delay: 3s, manual: true, require: false, timeout: 500ms, publish-weight: 250 }
+register:
+  { delay: 3s, manual: true, require: false, timeout: 500ms, publish-weight: 250,
+    check: { http: "https://shop/ready?deep=1", tcp: "127.0.0.1:6379", grpc: "[::1]:50051/com.shop.Cart", interval: 2s, timeout: 300ms, limit: 5m } }
 warmup: { window: 10s, curve: 1.5, min-percent: 5, max-boost: 2 }
 shutdown: { quiet-period: 2s, notice: 20s, timeout: 40s, registry-timeout: 1s }
 retry: { unknown: dubbo, idempotent: [com.shop.Order/Get, com.shop.Cart/Get], budget-percent: 12.5 }
@@ -80,11 +85,17 @@ discovery: { empty-protection: 0s }
 		Mode:      Observe,
 		Routing:   Routing{UntaggedFallback: "any", Compat: "java"},
 		Propagate: Propagate{Keys: []string{"x-user", "x-trace"}},
-		Register:  Register{Delay: 3 * time.Second, Manual: true, Timeout: 500 * time.Millisecond, PublishWeight: "250"},
-		Warmup:    Warmup{Window: 10 * time.Second, Curve: "1.5", MinPercent: 5, MaxBoost: 2},
-		Shutdown:  Shutdown{QuietPeriod: 2 * time.Second, Notice: 20 * time.Second, Timeout: 40 * time.Second, RegistryTimeout: time.Second},
-		Retry:     Retry{Unknown: "dubbo", Idempotent: []string{"com.shop.Order/Get", "com.shop.Cart/Get"}, BudgetPercent: 12.5},
-		Outlier:   Outlier{BaseEjectionTime: 2 * time.Second, MaxEjectionTime: time.Minute, MaxEjectionPercent: 30},
+		Register: Register{
+			Delay: 3 * time.Second, Manual: true, Timeout: 500 * time.Millisecond, PublishWeight: "250",
+			Check: Check{
+				HTTP: "https://shop/ready?deep=1", TCP: "127.0.0.1:6379", GRPC: "[::1]:50051/com.shop.Cart",
+				Interval: 2 * time.Second, Timeout: 300 * time.Millisecond, Limit: 5 * time.Minute,
+			},
+		},
+		Warmup:   Warmup{Window: 10 * time.Second, Curve: "1.5", MinPercent: 5, MaxBoost: 2},
+		Shutdown: Shutdown{QuietPeriod: 2 * time.Second, Notice: 20 * time.Second, Timeout: 40 * time.Second, RegistryTimeout: time.Second},
+		Retry:    Retry{Unknown: "dubbo", Idempotent: []string{"com.shop.Order/Get", "com.shop.Cart/Get"}, BudgetPercent: 12.5},
+		Outlier:  Outlier{BaseEjectionTime: 2 * time.Second, MaxEjectionTime: time.Minute, MaxEjectionPercent: 30},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
@@ -152,6 +163,20 @@ func TestFaults(t *testing.T) {
 		{"register: {publish-weight: 0}", "register.publish-weight", []string{`"0"`, "auto or a number from 1 to 10000"}},
 		{"register: {publish-weight: 10001}", "register.publish-weight", []string{`"10001"`}},
 		{"register: {publish-weight: heavy}", "register.publish-weight", []string{`"heavy"`}},
+		{"register: {check: {https: x}}", "register.check.https", []string{"unknown key"}},
+		{"register: {check: http}", "register.check", []string{"string"}},
+		{"register: {check: {http: 80}}", "register.check.http", []string{"string", "int"}},
+		{`register: {check: {http: "127.0.0.1:80"}}`, "register.check.http", []string{`"127.0.0.1:80"`, "http://127.0.0.1:8080/ready"}},
+		{`register: {check: {http: "ftp://shop/ready"}}`, "register.check.http", []string{`"ftp://shop/ready"`}},
+		{`register: {check: {http: "http://"}}`, "register.check.http", []string{`"http://"`}},
+		{"register: {check: {tcp: redis}}", "register.check.tcp", []string{`"redis"`, "host:port"}},
+		{`register: {check: {tcp: ":6379"}}`, "register.check.tcp", []string{`":6379"`}},
+		{`register: {check: {tcp: "redis:65536"}}`, "register.check.tcp", []string{`"redis:65536"`}},
+		{"register: {check: {grpc: /com.shop.Cart}}", "register.check.grpc", []string{`"/com.shop.Cart"`, "host:port or host:port/service"}},
+		{"register: {check: {interval: 9ms}}", "register.check.interval", []string{"9ms", "10ms to 1m0s"}},
+		{"register: {check: {interval: 1}}", "register.check.interval", []string{"1", "unit"}},
+		{"register: {check: {timeout: 61s}}", "register.check.timeout", []string{"1m1s", "10ms to 1m0s"}},
+		{"register: {check: {limit: 0s}}", "register.check.limit", []string{"0s", "100ms to 1h0m0s"}},
 		{"warmup: {window: 25h}", "warmup.window", []string{"25h0m0s", "0s to 24h0m0s"}},
 		{"warmup: {curve: cubic}", "warmup.curve", []string{`"cubic"`, "linear, quadratic or a number from 0.1 to 10"}},
 		{"warmup: {curve: 0}", "warmup.curve", []string{`"0"`}},
@@ -206,6 +231,9 @@ func TestEdges(t *testing.T) {
 		"register: {delay: 0s, timeout: 100ms, publish-weight: 1}",
 		"register: {delay: 1h, timeout: 10m, publish-weight: 10000}",
 		`register: {publish-weight: "7"}`,
+		"register: {check: {interval: 10ms, timeout: 10ms, limit: 100ms}}",
+		"register: {check: {interval: 1m, timeout: 1m, limit: 1h}}",
+		`register: {check: {http: "http://[::1]:1/", tcp: "localhost:65535", grpc: "h:1"}}`,
 		"warmup: {window: 0s, curve: 0.1, min-percent: 0, max-boost: 1}",
 		"warmup: {window: 24h, curve: 10, min-percent: 100, max-boost: 100}",
 		"warmup: {curve: quadratic}",

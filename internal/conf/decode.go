@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
+	"net/url"
 	"reflect"
 	"slices"
 	"strconv"
@@ -166,6 +168,7 @@ func (c *Config) Validate() error {
 	if _, err := c.Register.Weight(); err != nil {
 		errs = append(errs, err)
 	}
+	checkBounds(c.Register.Check, bad, dur)
 	dur("warmup.window", c.Warmup.Window, 0, 24*time.Hour)
 	if _, err := c.Warmup.Exponent(); err != nil {
 		errs = append(errs, err)
@@ -188,6 +191,33 @@ func (c *Config) Validate() error {
 	num("outlier.max-ejection-percent", c.Outlier.MaxEjectionPercent, 0, 100)
 	dur("discovery.empty-protection", c.Discovery.EmptyProtection, 0, time.Hour)
 	return errors.Join(errs...)
+}
+
+// checkBounds is the part of Validate for register.check.
+func checkBounds(k Check, bad func(key string, got any, want string), dur func(key string, got, lo, hi time.Duration)) {
+	if k.HTTP != "" && !httpURL(k.HTTP) {
+		bad("register.check.http", strconv.Quote(k.HTTP), "a URL such as http://127.0.0.1:8080/ready")
+	}
+	if k.TCP != "" && !hostPort(k.TCP) {
+		bad("register.check.tcp", strconv.Quote(k.TCP), "host:port")
+	}
+	if address, _, _ := strings.Cut(k.GRPC, "/"); k.GRPC != "" && !hostPort(address) {
+		bad("register.check.grpc", strconv.Quote(k.GRPC), "host:port or host:port/service")
+	}
+	dur("register.check.interval", k.Interval, 10*time.Millisecond, time.Minute)
+	dur("register.check.timeout", k.Timeout, 10*time.Millisecond, time.Minute)
+	dur("register.check.limit", k.Limit, 100*time.Millisecond, time.Hour)
+}
+
+func httpURL(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != ""
+}
+
+func hostPort(s string) bool {
+	host, port, err := net.SplitHostPort(s)
+	n, bad := strconv.Atoi(port)
+	return err == nil && host != "" && bad == nil && n > 0 && n <= 65535
 }
 
 // Exponent returns the power of the ramp: 1 for linear, 2 for quadratic.
