@@ -148,7 +148,7 @@ func (processor) PostProcessServiceConfig(u *common.URL) {
 	}
 	drop := []string{constant.GracefulShutdownProviderFilterKey}
 	if internalService(u) {
-		setFilters(u, constant.ServiceFilterKey, constant.DefaultServiceFilters, drop, nil)
+		setFilters(u, constant.ServiceFilterKey, constant.DefaultServiceFilters, drop, []string{shutdown.WatchName})
 		return
 	}
 	setFilters(u, constant.ServiceFilterKey, constant.DefaultServiceFilters, drop, []string{shutdown.Name, propagate.Name})

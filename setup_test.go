@@ -103,9 +103,9 @@ func TestServiceFilters(t *testing.T) {
 		{"dubbo-go's default list", "com.shop.Order", constant.DefaultServiceFilters, ours + ",echo", ""},
 		{"named already", "com.shop.Order", "echo," + propagate.Name, ours + ",echo", ""},
 		{"spaces", "com.shop.Order", " echo , ", ours + ",echo", ""},
-		{"health", "grpc.health.v1.Health", "echo," + constant.GracefulShutdownProviderFilterKey, "echo", ""},
-		{"reflection", "grpc.reflection.v1.ServerReflection", "echo", "echo", ""},
-		{"metadata", "org.apache.dubbo.metadata.MetadataService", "echo", "echo", ""},
+		{"health", "grpc.health.v1.Health", "echo," + constant.GracefulShutdownProviderFilterKey, "graylane-watch,echo", ""},
+		{"reflection", "grpc.reflection.v1.ServerReflection", "echo", "graylane-watch,echo", ""},
+		{"metadata", "org.apache.dubbo.metadata.MetadataService", "echo", "graylane-watch,echo", ""},
 		{"unknown", "com.shop.Order", "echo,my-fitler", ours + ",echo", `"my-fitler"`},
 	} {
 		inMode(t, Enforce)

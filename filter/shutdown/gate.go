@@ -36,6 +36,8 @@ type Gate struct {
 	born        time.Time // carries the monotonic clock: all offsets below count from it
 	closingMark string
 	changed     chan struct{}
+	ended       context.Context    // ends with End
+	end         context.CancelFunc // ends it
 
 	state     atomic.Int32
 	inflight  inflight.Counter
@@ -59,6 +61,7 @@ func NewGate(incarnation string) *Gate {
 		closingMark: tag.StateClosing + ";" + incarnation,
 		changed:     make(chan struct{}, 1),
 	}
+	g.ended, g.end = context.WithCancel(context.Background())
 	g.callers.init()
 	return g
 }
@@ -107,6 +110,10 @@ func (g *Gate) Refuse() {
 	g.Close()
 	g.state.Store(refusing)
 }
+
+// End says that the drain is over: what streams are left of dubbo-go's own
+// services (see [WatchName]) end now. Ending again does nothing.
+func (g *Gate) End() { g.end() }
 
 // Closing reports whether the instance is leaving.
 func (g *Gate) Closing() bool { return g.state.Load() != serving }
