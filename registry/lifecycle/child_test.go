@@ -3,15 +3,19 @@
 package lifecycle
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"os"
+	"os/signal"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -30,12 +34,17 @@ import (
 	_ "dubbo.apache.org/dubbo-go/v3/proxy/proxy_factory"
 	"dubbo.apache.org/dubbo-go/v3/registry"
 	_ "dubbo.apache.org/dubbo-go/v3/registry/servicediscovery"
+	_ "dubbo.apache.org/dubbo-go/v3/registry/zookeeper"
+	"dubbo.apache.org/dubbo-go/v3/remoting"
 	"dubbo.apache.org/dubbo-go/v3/server"
+	"dubbo.apache.org/dubbo-go/v3/tls"
 	gxset "github.com/dubbogo/gost/container/set"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
+	"github.com/graylane/graylane/cluster/endpoint"
 	"github.com/graylane/graylane/filter/shutdown"
 	"github.com/graylane/graylane/internal/conf"
+	_ "github.com/graylane/graylane/registry/etcd" // instead of dubbo-go's
 )
 
 // dubbo-go shuts down once a process, so each provider of these tests is one: the
@@ -45,9 +54,18 @@ const childEnv = "GRAYLANE_LIFECYCLE_TEST_PROVIDER"
 // provider says what a child process is.
 type provider struct {
 	Tri, Dubbo  int      // ports; 0: not served
-	Registries  []string // addresses of the test registry: "<behaviour>:<port>"
+	Registries  []string // addresses of the test registry: "<behaviour>:<port>", or "<kind>://<address>"
 	Application bool     // application level
+	Both        bool     // both levels
+	More        bool     // another service; with both ports all are served over both protocols
+	ServiceTag  string   // instead of the application's tag "gray"
+	Cert, Key   string   // files: Triple with TLS
 	Require     bool
+	Check       conf.Check
+	Gated       bool          // a check of the program, which passes once the test says "pass"
+	Hook        string        // "ok" or "fail": a hook before registration
+	OwnSignals  bool          // internal-signal: false, the program's own handler, started by dubbo.Load too
+	Outgoing    time.Duration // a call to others that runs so long, beginning with the test's "call"
 	Manual      bool
 	Delay       time.Duration
 	Timeout     time.Duration // of the registration
@@ -57,6 +75,7 @@ type provider struct {
 const (
 	triService   = "graylane.lifecycle.Tri"
 	dubboService = "graylane.lifecycle.Dubbo"
+	moreService  = "graylane.lifecycle.More"
 	testRegistry = "lifecycle-test"
 )
 
@@ -75,7 +94,7 @@ func TestMain(m *testing.M) {
 // say is how a child talks to its test: one line on stdout.
 func say(format string, args ...any) {
 	_, err := fmt.Fprintf(os.Stdout, "SAY "+format+"\n", args...)
-	check(err)
+	must(err)
 }
 
 // throughUs is protocol "registry" as the package graylane has it.
@@ -91,7 +110,7 @@ func (throughUs) PostProcessServiceConfig(u *common.URL) {
 		u.SetParam(constant.ServiceFilterKey, shutdown.Name+",echo")
 		DecorateService(u, "")
 	} else {
-		u.SetParam(constant.ServiceFilterKey, "echo")
+		u.SetParam(constant.ServiceFilterKey, shutdown.WatchName+",echo")
 	}
 }
 
@@ -125,7 +144,7 @@ var tripleInfo = &common.ServiceInfo{InterfaceName: triService, Methods: []commo
 	},
 }}}
 
-func check(err error) {
+func must(err error) {
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "child:", err)
 		os.Exit(3)
@@ -137,6 +156,9 @@ func (p provider) run() {
 	c.Shutdown = p.Shutdown
 	c.Register.Require, c.Register.Manual, c.Register.Delay = p.Require, p.Manual, p.Delay
 	c.Register.Timeout = p.Timeout
+	if p.Check != (conf.Check{}) {
+		c.Register.Check = p.Check
+	}
 	c.Warmup.Window = 0
 	if p.Application {
 		c.Warmup.Window = 90 * time.Second
@@ -148,20 +170,33 @@ func (p provider) run() {
 	extension.SetServiceDiscovery(testRegistry, newFakeDiscovery)
 	extension.SetGlobalServiceNameMapping(func() mapping.ServiceNameMapping { return noMapping{} })
 	InitShutdown()
-	InstallSignals()
 	OnStopped(func() { say("stopped") })
+	p.prepare()
 	say("incarnation %s", Incarnation())
+	if p.OwnSignals {
+		p.load()
+	}
 
 	var opts []dubbo.InstanceOption
-	opts = append(opts, dubbo.WithName("shop"), dubbo.WithTag("gray"), dubbo.WithMetadataServicePort(freePort()))
+	opts = append(opts, dubbo.WithName("shop"), dubbo.WithMetadataServicePort(freePort()))
+	if p.ServiceTag == "" {
+		opts = append(opts, dubbo.WithTag("gray"))
+	}
 	for i, address := range p.Registries {
+		kind := testRegistry
+		if name, at, ok := strings.Cut(address, "://"); ok {
+			kind, address = name, at
+		}
 		level := []registry.Option{
-			registry.WithRegistry(testRegistry), registry.WithID(fmt.Sprintf("r%d", i)), registry.WithAddress(address),
+			registry.WithRegistry(kind), registry.WithID(fmt.Sprintf("r%d", i)), registry.WithAddress(address),
 			registry.WithoutUseAsMetaReport(), registry.WithoutUseAsConfigCenter(),
 		}
-		if p.Application {
+		switch {
+		case p.Both:
+			level = append(level, registry.WithRegisterServiceAndInterface())
+		case p.Application:
 			level = append(level, registry.WithRegisterService())
-		} else {
+		default:
 			level = append(level, registry.WithRegisterInterface())
 		}
 		opts = append(opts, dubbo.WithRegistry(level...))
@@ -172,33 +207,112 @@ func (p provider) run() {
 		}
 	}
 	ins, err := dubbo.NewInstance(opts...)
-	check(err)
-	srv, err := ins.NewServer()
-	check(err)
+	must(err)
+	InstallSignals() // after dubbo-go has made its logger, as the package graylane does it
+	var serverOpts []server.ServerOption
+	if p.Cert != "" {
+		serverOpts = append(serverOpts, server.WithServerTLSOption(tls.WithCertFile(p.Cert), tls.WithKeyFile(p.Key)))
+	}
+	srv, err := ins.NewServer(serverOpts...)
+	must(err)
 	if p.Tri != 0 {
-		check(srv.Register(&Handler{triService}, tripleInfo, server.WithInterface(triService), server.WithProtocolIDs([]string{"tri"})))
+		must(srv.Register(&Handler{triService}, tripleInfo, server.WithInterface(triService), server.WithTag(p.ServiceTag)))
 	}
 	if p.Dubbo != 0 {
-		check(srv.RegisterService(&Handler{dubboService}, server.WithInterface(dubboService), server.WithProtocolIDs([]string{"dubbo"}), server.WithSerialization(constant.Hessian2Serialization)))
+		must(srv.RegisterService(&Handler{dubboService}, server.WithInterface(dubboService), server.WithSerialization(constant.Hessian2Serialization)))
+	}
+	if p.More {
+		must(srv.Register(&Handler{moreService}, tripleInfo, server.WithInterface(moreService)))
 	}
 	if len(p.Registries) == 0 {
 		MarkReady()
 	}
-	go func() {
-		for !Ready() { // the probe polls, too
-			time.Sleep(5 * time.Millisecond)
-		}
-		say("ready")
-	}()
-	if p.Manual {
-		go func() {
-			time.Sleep(500 * time.Millisecond)
-			say("letting it register")
-			check(Register(context.Background()))
-		}()
-	}
-	check(srv.Serve())
+	go p.obey(srv)
+	go p.announce()
+	must(srv.Serve())
 	select {} // the signal handler ends the process
+}
+
+// prepare adds what must happen before registration.
+func (p provider) prepare() {
+	if p.Gated {
+		AddCheck("the program's own", func(context.Context) error {
+			select {
+			case <-passes:
+				return nil
+			default:
+				return errors.New("still loading")
+			}
+		})
+	}
+	if p.Hook != "" {
+		OnBeforeRegister(func(context.Context) error {
+			say("hook")
+			if p.Hook == "fail" {
+				return errors.New("no cache")
+			}
+			return nil
+		})
+	}
+}
+
+// load is a program that was started by dubbo.Load, has set internal-signal:
+// false and handles the signal itself.
+func (p provider) load() {
+	extension.AddCustomShutdownCallback(func() { say("callback") })
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGTERM)
+	dubbo.SetProviderServiceWithInfo(&Handler{"Shop"}, tripleInfo)
+	must(dubbo.Load(dubbo.WithBytes(fmt.Appendf(nil, `
+dubbo:
+  application: { name: shop, tag: gray, metadata-service-port: "%d" }
+  registries: { r0: { protocol: %s, address: "%s", registry-type: interface, use-as-meta-report: "false", use-as-config-center: "false" } }
+  protocols: { tri: { name: tri, ip: 127.0.0.1, port: "%d" } }
+  provider: { services: { Shop: { interface: %s } } }
+  shutdown: { internal-signal: false }
+`, freePort(), testRegistry, p.Registries[0], p.Tri, triService))))
+	go p.announce()
+	<-signals
+	say("own signal handler")
+	err := Shutdown(context.Background())
+	say("shut down: %v", err)
+	os.Exit(0)
+}
+
+// announce says when the instance is ready.
+func (provider) announce() {
+	for !Ready() { // the probe polls, too
+		time.Sleep(5 * time.Millisecond)
+	}
+	say("ready")
+}
+
+// passes is closed when the program's own check may pass.
+var passes = make(chan struct{})
+
+// obey does what the test writes, one word and its argument a line.
+func (p provider) obey(srv *server.Server) {
+	for s := bufio.NewScanner(os.Stdin); s.Scan(); {
+		word, arg, _ := strings.Cut(s.Text(), " ")
+		switch word {
+		case "pass":
+			close(passes)
+		case "register":
+			say("letting it register")
+			must(Register(context.Background()))
+			say("registered")
+		case "unexport":
+			srv.GetServiceOptionsByInterfaceName(arg).Unexport()
+			say("unexported %s", arg)
+		case "call":
+			e := &endpoint.Endpoint{Instance: endpoint.Shared.Acquire("127.0.0.1:1", "00", "stock", endpoint.Birth{})}
+			if !e.Begin(true) {
+				panic("the call did not begin")
+			}
+			time.AfterFunc(p.Outgoing, func() { say("call ended"); e.End(endpoint.Answered) })
+			say("calling")
+		}
+	}
 }
 
 // fakeRegistry registers by talking to the test; its address says how it fails.
@@ -228,6 +342,7 @@ func (r *fakeRegistry) Destroy()            {}
 
 func (r *fakeRegistry) Register(u *common.URL) error {
 	say("register %s %s %s", r.url.Location, u.Service(), params(u))
+	listed.Store(u, r.url.Location)
 	return nil
 }
 
@@ -236,12 +351,26 @@ func (r *fakeRegistry) UnRegister(u *common.URL) error {
 		select {}
 	}
 	say("unregister %s %s", r.url.Location, u.Service())
+	listed.Delete(u)
 	return nil
 }
 
+// listed is what the test registries know: URLs and instances, by registry.
+var listed sync.Map
+
 func (r *fakeRegistry) Subscribe(*common.URL, registry.NotifyListener) error   { return nil }
 func (r *fakeRegistry) UnSubscribe(*common.URL, registry.NotifyListener) error { return nil }
-func (r *fakeRegistry) LoadSubscribeInstances(*common.URL, registry.NotifyListener) error {
+
+// LoadSubscribeInstances lists what is registered, unless the registry is blind.
+func (r *fakeRegistry) LoadSubscribeInstances(ref *common.URL, l registry.NotifyListener) error {
+	var events []*registry.ServiceEvent
+	listed.Range(func(k, at any) bool {
+		if u, ok := k.(*common.URL); ok && at == r.url.Location && u.ServiceKey() == ref.ServiceKey() && !strings.HasPrefix(r.url.Location, "blind:") {
+			events = append(events, &registry.ServiceEvent{Action: remoting.EventTypeAdd, Service: u})
+		}
+		return true
+	})
+	l.NotifyAll(events, func() {})
 	return nil
 }
 
@@ -259,7 +388,7 @@ var published = []string{"StartTime", "WarmupTime", "graylane-incarnation", "dub
 
 func asJSON(v any) string {
 	b, err := json.Marshal(v)
-	check(err)
+	must(err)
 	return string(b)
 }
 
@@ -284,7 +413,19 @@ func (d *fakeDiscovery) Register(i registry.ServiceInstance) error {
 	maps.DeleteFunc(metadata, func(k, _ string) bool { return !slices.Contains(published, k) })
 	say("instance %s %s weight=%d tag=%s revision=%s %s", d.url.Location, i.GetAddress(), i.GetWeight(), i.GetTag(),
 		i.GetMetadata()[constant.ExportedServicesRevisionPropertyName], asJSON(metadata))
+	listed.Store(i, d.url.Location)
 	return nil
+}
+
+// GetInstances lists what is registered, unless the registry is blind.
+func (d *fakeDiscovery) GetInstances(app string) (list []registry.ServiceInstance) {
+	listed.Range(func(k, at any) bool {
+		if i, ok := k.(registry.ServiceInstance); ok && at == d.url.Location && i.GetServiceName() == app && !strings.HasPrefix(d.url.Location, "blind:") {
+			list = append(list, i)
+		}
+		return true
+	})
+	return list
 }
 
 func (d *fakeDiscovery) Unregister(i registry.ServiceInstance) error {

@@ -4,8 +4,9 @@
 //
 // In: it stands between dubbo-go's protocol "registry" and the real registries
 // ([Export]), publishes when the instance became ready ([Incarnation], StartTime,
-// WarmupTime, tag, weight), registers when it may (delay, manual, retry) and says
-// so to dubbo-go's readiness probe.
+// WarmupTime, tag, weight), registers when it may (delay, [Register], checks,
+// hooks, retry), looks itself up as a caller would, and then says to dubbo-go's
+// readiness probe that it is ready. docs/start.md.
 //
 // Out: [UnregisterRegistries] is the second step of every
 // graceful_shutdown.Shutdown, and the whole drain runs inside it, once, whoever

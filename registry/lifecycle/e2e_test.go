@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -149,6 +150,9 @@ func TestRefusalIsTyped(t *testing.T) {
 		// 3.
 		c.exit(0)
 		r := c.report()
+		if !slices.Equal(r.Uninformed, []string{"deaf-1"}) || len(r.CannotReroute) != 1 {
+			t.Errorf("uninformed %v, cannot reroute %v; want deaf-1, and one plain caller", r.Uninformed, r.CannotReroute)
+		}
 		for _, caller := range r.Callers {
 			if caller.ID == "deaf-1" && (caller.Accepted != accepted || caller.Refused != sent-accepted || caller.Accepted+caller.Refused != sent) {
 				t.Errorf("books of deaf-1: %+v; sent %d, of which %d were answered", caller, sent, accepted)
@@ -194,7 +198,7 @@ func TestPlainCallerIsServedForTheNotice(t *testing.T) {
 			}
 		}
 		c.exit(0)
-		if r := c.report(); r.DrainMs < 1500 || r.DrainMs > 4500 || r.Refused != 0 || r.Callers[0].Reroutes {
+		if r := c.report(); r.DrainMs < 1500 || r.DrainMs > 4500 || r.Refused != 0 || r.Callers[0].Reroutes || !slices.Equal(r.CannotReroute, []string{r.Callers[0].ID}) || len(r.Uninformed) != 0 {
 			t.Errorf("report %s", r)
 		}
 	})
@@ -282,15 +286,19 @@ func TestDelayAndManual(t *testing.T) {
 	t.Run("delay", func(t *testing.T) {
 		began := time.Now()
 		c := start(t, provider{Tri: freePort(), Require: true, Delay: 700 * time.Millisecond, Registries: []string{"ok:1"}})
-		c.await("SAY register ok:1")
+		line := c.await("SAY register ok:1")
 		if took := time.Since(began); took < 700*time.Millisecond {
 			t.Errorf("registered after %v, before the delay", took)
+		}
+		if born := startTime(t, line); born.Sub(began) < 699*time.Millisecond {
+			t.Errorf("born %v after the start: the delay counts as age", born.Sub(began))
 		}
 		c.await("SAY ready")
 	})
 	t.Run("manual", func(t *testing.T) {
 		c := start(t, provider{Tri: freePort(), Require: true, Manual: true, Registries: []string{"ok:1"}})
-		c.await("SAY register ok:1")
+		c.tell("register")
+		c.await("SAY registered")
 		lines := strings.Join(c.all(), "\n")
 		if strings.Index(lines, "SAY letting it register") > strings.Index(lines, "SAY register ok:1") {
 			t.Error("registered before it was allowed to")
@@ -347,6 +355,14 @@ func TestPublished(t *testing.T) {
 			t.Errorf("revisions %v, want one", revisions)
 		}
 	})
+}
+
+// A tag that only the service has is the instance's too.
+func TestTagOfTheService(t *testing.T) {
+	c := start(t, provider{Tri: freePort(), Require: true, Application: true, ServiceTag: "blue", Registries: []string{"ok:1"}})
+	if line := c.await("SAY instance ok:1"); !strings.Contains(line, "tag=blue") || !strings.Contains(line, `"dubbo.tag":"blue"`) {
+		t.Errorf("published %s", line)
+	}
 }
 
 // A second signal does not wait.

@@ -7,7 +7,6 @@ import (
 	"net"
 	"slices"
 	"sync"
-	"time"
 
 	"dubbo.apache.org/dubbo-go/v3/common"
 	"dubbo.apache.org/dubbo-go/v3/common/constant"
@@ -40,27 +39,17 @@ func (m *manager) export(invoker base.Invoker) base.Exporter {
 			return nil
 		}
 	}
-	if u.Protocol != RegistryName {
-		r := m.registrarFor(u)
+	r := m.known(u) // dubbo-go has one URL of a registry for all protocols of a service
+	if r == nil {
+		r = m.registrarFor(u)
 		u.Protocol = RegistryName
 		u.PrimitiveURL = r.key // dubbo-go's key of its registries, which else is the address alone
 	}
-	return protocol.GetProtocol().Export(invoker)
-}
-
-// install does what only a process with services needs.
-func (m *manager) install() {
-	m.installOnce.Do(func() {
-		keepOutOfRevision()
-		extension.AddCustomizers(customizer{m})
-		switch c := m.settings().Register; {
-		case c.Manual:
-		case c.Delay > 0:
-			time.AfterFunc(c.Delay, m.openDoor)
-		default:
-			m.openDoor()
-		}
-	})
+	inner := protocol.GetProtocol().Export(invoker)
+	if inner == nil || u.SubURL == nil {
+		return inner
+	}
+	return m.exporterOf(inner, r, serviceKey(u.SubURL))
 }
 
 // noteService remembers a service for the report and tries its port once.

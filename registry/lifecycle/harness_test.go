@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -40,6 +41,7 @@ const patience = 30 * time.Second
 type child struct {
 	t      *testing.T
 	cmd    *exec.Cmd
+	stdin  io.Writer
 	stderr bytes.Buffer
 	exited chan struct{}
 
@@ -67,6 +69,9 @@ func start(t *testing.T, p provider) *child {
 	c.cmd.Dir = t.TempDir()
 	out, err := c.cmd.StdoutPipe()
 	if err != nil {
+		t.Fatal(err)
+	}
+	if c.stdin, err = c.cmd.StdinPipe(); err != nil {
 		t.Fatal(err)
 	}
 	if err := c.cmd.Start(); err != nil {
@@ -107,6 +112,22 @@ func (c *child) find(mark string) (string, bool) {
 		}
 	}
 	return "", false
+}
+
+// tell has the child do something, see provider.obey.
+func (c *child) tell(line string) {
+	c.t.Helper()
+	if _, err := io.WriteString(c.stdin, line+"\n"); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// never fails if a line with mark was written.
+func (c *child) never(mark string) {
+	c.t.Helper()
+	if rest, ok := c.find(mark); ok {
+		c.t.Errorf("%q is there: %s", mark, rest)
+	}
 }
 
 // await waits for a line.
@@ -241,6 +262,7 @@ func eachProtocol(t *testing.T, f func(t *testing.T, protocol string, p provider
 	t.Helper()
 	for _, protocol := range []string{"tri", "dubbo"} {
 		t.Run(protocol, func(t *testing.T) {
+			t.Parallel()
 			port := freePort()
 			p := provider{Require: true, Registries: []string{"ok:1"}}
 			if protocol == "tri" {

@@ -14,6 +14,7 @@ import (
 	"dubbo.apache.org/dubbo-go/v3/common"
 	"dubbo.apache.org/dubbo-go/v3/common/constant"
 	"dubbo.apache.org/dubbo-go/v3/global"
+	"dubbo.apache.org/dubbo-go/v3/protocol/base"
 	"dubbo.apache.org/dubbo-go/v3/registry"
 
 	"github.com/graylane/graylane/filter/shutdown"
@@ -28,15 +29,20 @@ type manager struct {
 	// The following fields are immutable.
 	gate     *shutdown.Gate
 	settings func() *conf.Config
+	exported chan struct{} // closed when a server has exported all its services
+	asked    chan struct{} // closed by Register
 	due      chan struct{} // closed when registrations may begin
 	stop     chan struct{} // closed when the instance is leaving
 	stopped  chan struct{} // closed when the drain is over
+	over     chan struct{} // closed when the callbacks have run that dubbo-go would hang in
 
 	dubbo *global.ShutdownConfig // what dubbo-go's own shutdown steps run with
 
-	installOnce, dueOnce, drainOnce, initOnce, signalsOnce, mappedOnce, finishOnce sync.Once
+	installOnce, exportedOnce, askedOnce, dueOnce, drainOnce, initOnce, signalsOnce, mappedOnce, finishOnce sync.Once
 
 	told      atomic.Bool // MarkReady
+	later     atomic.Bool // registrations wait for something: exports do not wait for them
+	shutdowns atomic.Bool // the program called Shutdown
 	signalled atomic.Pointer[os.Signal]
 
 	mu        sync.Mutex
@@ -50,17 +56,28 @@ type manager struct {
 	exporting bool // a server has not exported all its services yet
 	outcome   outcome
 	hooks     []func()
+	settled   bool // checks and before are complete
+	checks    []check
+	before    []func(context.Context) error
+	exporters map[base.Exporter]int                          // for how many registries
+	instances map[string]map[string]registry.ServiceInstance // by registry id and address
 }
 
 func newManager(gate *shutdown.Gate, settings func() *conf.Config) *manager {
 	return &manager{
 		gate:     gate,
 		settings: settings,
+		exported: make(chan struct{}),
+		asked:    make(chan struct{}),
 		due:      make(chan struct{}),
 		stop:     make(chan struct{}),
 		stopped:  make(chan struct{}),
+		over:     make(chan struct{}),
 		dubbo:    waitForNothing(),
 		checked:  map[string]bool{},
+
+		exporters: map[base.Exporter]int{},
+		instances: map[string]map[string]registry.ServiceInstance{},
 	}
 }
 
@@ -72,6 +89,7 @@ func newManager(gate *shutdown.Gate, settings func() *conf.Config) *manager {
 func Registries() []registry.Registry { return process.registries() }
 
 func (m *manager) registries() []registry.Registry {
+	m.exportedOnce.Do(func() { close(m.exported) })
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.exporting = false
@@ -103,14 +121,25 @@ func (m *manager) registrarFor(u *common.URL) *registrar {
 	return r
 }
 
-// lookup is what dubbo-go gets when it asks for [RegistryName].
-func (m *manager) lookup(u *common.URL) (registry.Registry, error) {
+// known returns the registrar of a URL that is ours already, else nil.
+func (m *manager) known(u *common.URL) *registrar {
+	if u.Protocol != RegistryName {
+		return nil
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, r := range m.regs {
 		if r.key == u.PrimitiveURL {
-			return r.asRegistry(), nil
+			return r
 		}
+	}
+	return nil
+}
+
+// lookup is what dubbo-go gets when it asks for [RegistryName].
+func (m *manager) lookup(u *common.URL) (registry.Registry, error) {
+	if r := m.known(u); r != nil {
+		return r.asRegistry(), nil
 	}
 	return nil, errors.New("lifecycle: registry " + RegistryName + " is internal and cannot be configured")
 }
@@ -148,19 +177,6 @@ func (m *manager) born() {
 	}
 	m.fixed = true
 	m.gate.Warm(m.birth.start, m.birth.window)
-}
-
-// Register lets the instance register when register.manual is set, and returns
-// when all registrations that were asked for so far have succeeded, or the error
-// of ctx. Without register.manual it only waits.
-func Register(ctx context.Context) error {
-	process.openDoor()
-	for _, r := range process.snapshot() {
-		if err := r.wait(ctx); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func (m *manager) snapshot() []*registrar {

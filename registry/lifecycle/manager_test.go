@@ -56,7 +56,7 @@ func TestRegistriesAreToldApart(t *testing.T) {
 		if _, application := r.asRegistry().(registry.ServiceDiscoveryRegistry); application != (u.Protocol == constant.ServiceRegistryProtocol) {
 			t.Errorf("%d: application level = %v", i, application)
 		}
-		u.PrimitiveURL = r.key
+		u.Protocol, u.PrimitiveURL = RegistryName, r.key
 		if got, err := m.lookup(u); err != nil || got != r.asRegistry() {
 			t.Errorf("%d: dubbo-go gets %v, %v", i, got, err)
 		}

@@ -103,6 +103,7 @@ func (c customizer) Customize(instance registry.ServiceInstance) {
 			d.Tag = tagged
 		}
 	}
+	c.m.noteInstance(instance)
 }
 
 // instanceWeight is register.publish-weight, else the highest weight that the

@@ -27,6 +27,11 @@ func heard(c shutdown.Caller) bool {
 	return !c.Informed.IsZero() && !c.LastStart.After(c.Informed.Add(lateAfter))
 }
 
+// recent reports whether c called so late before the mark that it may call again.
+func recent(c shutdown.Caller, marked time.Time) bool {
+	return !c.LastStart.Before(marked.Add(-recentFor))
+}
+
 // serveEnd returns when the serving step ends, by what is known now. It moves:
 // calls that start push it on, callers that become informed draw it near, so it
 // must be asked again when the time has come.
@@ -38,7 +43,7 @@ func serveEnd(s shutdown.Snapshot, deregistered time.Time, cfg conf.Shutdown) ti
 	quietSince, allHeard := later(s.Marked, s.LastStart), true
 	for _, c := range s.Callers {
 		switch {
-		case c.LastStart.Before(s.Marked.Add(-recentFor)):
+		case !recent(c, s.Marked):
 		case c.Reroutes && heard(c):
 			quietSince = later(quietSince, c.Informed)
 		default:

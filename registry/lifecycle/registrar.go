@@ -39,16 +39,20 @@ type registrar struct {
 	url   *common.URL
 	level level
 
+	ops sync.Mutex // held while a registration or one service's deregistration is under way
+
 	mu        sync.Mutex
 	inner     registry.Registry
 	connected chan struct{} // closed when inner is there
 	queue     []*task
 	running   bool
-	last      error // of the last try, nil after a success
-	services  []*service
-	changed   bool // a service came since the instance was registered
-	instance  bool // the instance is registered
-	closed    bool // deregistered: a registration that comes late is undone
+	last      error               // of the last try, nil after a success
+	asked     map[string]*service // what dubbo-go asked for last, by service.key
+	services  []*service          // what is registered
+	unseen    int                 // registrations that we did not see in the registry yet
+	changed   bool                // a service came since the instance was registered
+	instance  bool                // the instance is registered
+	closed    bool                // deregistered: a registration that comes late is undone
 }
 
 // level is how a registry sees providers.
@@ -64,7 +68,11 @@ type service struct {
 	key        string      // what makes it another service
 	original   *common.URL // as dubbo-go knows it
 	registered *common.URL // as the registry knows it; nil before it does
+	withdrawn  bool        // no longer exported
 }
+
+// serviceKey tells the services at one registry apart.
+func serviceKey(u *common.URL) string { return u.Protocol + " " + u.ServiceKey() + " " + u.Location }
 
 // task is one registration that has to succeed.
 type task struct {
@@ -73,7 +81,7 @@ type task struct {
 }
 
 func newRegistrar(m *manager, key, name string, url *common.URL) *registrar {
-	r := &registrar{m: m, key: key, name: name, url: url, connected: make(chan struct{})}
+	r := &registrar{m: m, key: key, name: name, url: url, connected: make(chan struct{}), asked: map[string]*service{}}
 	if url.Protocol == constant.ServiceRegistryProtocol {
 		r.level = applicationLevel
 	}
@@ -95,7 +103,7 @@ func (r *registrar) submit(run func(registry.Registry) error) error {
 	switch {
 	case !c.Require:
 		return nil
-	case c.Manual || c.Delay > 0:
+	case r.m.later.Load():
 		go func() { _ = r.require(t, c.Timeout) }() // require ends the process itself
 		return nil
 	default:
@@ -133,7 +141,11 @@ func (r *registrar) require(t *task, timeout time.Duration) error {
 func (r *registrar) work() {
 	select {
 	case <-r.m.due:
-	case <-r.m.stop:
+	case <-r.m.stop: // it never registered
+		r.mu.Lock()
+		r.running = false
+		r.mu.Unlock()
+		return
 	}
 	for pause := firstPause; ; {
 		r.mu.Lock()
@@ -197,6 +209,8 @@ func (r *registrar) try(t *task) (err error) {
 		close(r.connected)
 		r.mu.Unlock()
 	}
+	r.ops.Lock()
+	defer r.ops.Unlock()
 	return t.run(inner)
 }
 
@@ -211,6 +225,8 @@ func (r *registrar) pending() error {
 		return errors.New("no answer yet")
 	case len(r.queue) > 0, r.level == applicationLevel && len(r.services) > 0 && !r.instance:
 		return errors.New("not registered yet")
+	case r.unseen > 0:
+		return errUnseen
 	}
 	return nil
 }
@@ -253,8 +269,14 @@ func (r *registrar) wait(ctx context.Context) error {
 
 // registerURL queues one service.
 func (r *registrar) registerURL(u *common.URL) error {
-	s := &service{key: u.Protocol + " " + u.ServiceKey() + " " + u.Location, original: u}
+	s := &service{key: serviceKey(u), original: u}
+	r.mu.Lock()
+	r.asked[s.key] = s
+	r.mu.Unlock()
 	return r.submit(func(inner registry.Registry) error {
+		if r.gone(s) {
+			return nil
+		}
 		b := r.m.begin()
 		s.registered = u.Clone()
 		if r.level == applicationLevel {
@@ -265,11 +287,20 @@ func (r *registrar) registerURL(u *common.URL) error {
 		if err := inner.Register(s.registered); err != nil {
 			return err
 		}
-		if r.level == interfaceLevel {
-			r.m.born()
+		if err := r.added(inner, s); err != nil || r.level == applicationLevel {
+			return err
 		}
-		return r.added(inner, s)
+		r.m.born()
+		r.confirm(r.lookForService(inner, s.registered.Clone()), func() bool { return r.gone(s) })
+		return nil
 	})
+}
+
+// gone reports that s has been withdrawn, or all of this registry.
+func (r *registrar) gone(s *service) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return s.withdrawn || r.closed
 }
 
 // added notes a registered service, and takes out the one that it replaces: a
@@ -305,7 +336,8 @@ func (r *registrar) registerInstance() error {
 		changed := r.changed
 		r.mu.Unlock()
 		id := r.url.GetParam(constant.RegistryIdKey, constant.DefaultKey)
-		if !ok || !changed || metadata.GetMetadataInfo(id) == nil {
+		info := metadata.GetMetadataInfo(id)
+		if !ok || !changed || info == nil || len(info.GetExportedServiceURLs()) == 0 {
 			return nil // no service of this process is here
 		}
 		r.m.begin()
@@ -320,6 +352,11 @@ func (r *registrar) registerInstance() error {
 		if closed {
 			return sd.UnRegisterService()
 		}
+		r.confirm(lookForInstance(inner, info.App, portsOf(info.GetExportedServiceURLs())), func() bool {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			return !r.instance || r.closed
+		})
 		return nil
 	})
 }

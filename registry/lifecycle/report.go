@@ -28,6 +28,8 @@ type report struct {
 	Drained        string           `json:"drained"`
 	DrainMs        float64          `json:"drain_ms"`
 	Callers        []reportCaller   `json:"callers"`
+	Uninformed     []string         `json:"uninformed"`
+	CannotReroute  []string         `json:"cannot_reroute"`
 	Abandoned      []reportAbandons `json:"abandoned"`
 }
 
@@ -60,6 +62,8 @@ func newReport(app string, addresses []string, s shutdown.Snapshot, o outcome) r
 		Drained:        stamp(o.drained),
 		DrainMs:        float64(o.drained.Sub(o.marked).Microseconds()) / 1000,
 		Callers:        []reportCaller{},
+		Uninformed:     []string{},
+		CannotReroute:  []string{},
 		Abandoned:      []reportAbandons{},
 	}
 	for _, c := range s.Callers {
@@ -71,6 +75,13 @@ func newReport(app string, addresses []string, s shutdown.Snapshot, o outcome) r
 			ID: c.ID, Accepted: c.Accepted, Completed: c.Completed, Refused: c.Refused,
 			AfterMark: c.AfterMark, Informed: heard(c), Reroutes: c.Reroutes,
 		})
+		switch {
+		case !recent(c, s.Marked): // long gone, it need not know
+		case !c.Reroutes:
+			r.CannotReroute = append(r.CannotReroute, c.ID)
+		case !heard(c):
+			r.Uninformed = append(r.Uninformed, c.ID)
+		}
 	}
 	for _, a := range s.Running { // cut off: nobody waits for these any more
 		r.Aborted += uint64(max(a.Count, 0))

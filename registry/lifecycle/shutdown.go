@@ -27,6 +27,8 @@ func (m *manager) unregisterRegistries() {
 		m.mu.Lock()
 		exports := m.exports
 		m.mu.Unlock()
+		defer m.gate.End()
+		defer m.giveTime()
 		if exports == 0 && len(m.gate.Snapshot().Callers) == 0 {
 			m.gate.Close() // readiness
 			return
@@ -75,7 +77,20 @@ func OnStopped(hook func()) {
 // When ctx ends first, Shutdown returns its error and the shutdown goes on behind
 // it. So a main whose Server.ServeContext returned because its ctx ended must
 // call Shutdown(context.Background()) before it returns, or the drain is cut off.
-func Shutdown(ctx context.Context) error { return graceful_shutdown.Shutdown(ctx) }
+//
+// A program with shutdown.internal-signal false calls it from its own signal
+// handler and ends afterwards.
+func Shutdown(ctx context.Context) error {
+	process.shutdowns.Store(true)
+	done := make(chan error, 1)
+	go func() { done <- graceful_shutdown.Shutdown(ctx) }()
+	select {
+	case err := <-done:
+		return err
+	case <-process.over:
+		return nil
+	}
+}
 
 // waitForNothing is what dubbo-go's shutdown runs with: its steps wait for
 // nothing, since the drain before them has waited for everything.
@@ -99,6 +114,7 @@ func InitShutdown() {
 	process.initOnce.Do(func() {
 		graceful_shutdown.Init(graceful_shutdown.SetShutdownConfig(process.dubbo))
 		probe.RegisterReadiness(probeName, process.probeCheck)
+		extension.RegisterGracefulShutdownCallback(outgoingName, process.waitOutgoing)
 		// dubbo-go runs these when servers and clients are gone, in the order in
 		// which they were added; a main adds its own later than we do here.
 		extension.AddCustomShutdownCallback(firstCallback)

@@ -50,26 +50,45 @@ func handle(signals <-chan os.Signal) {
 // it also runs the other callbacks and ends the process, instead of returning to
 // dubbo-go: in v3.3.2 every dubbo.Load adds a callback that waits for ever, for a
 // file watcher that it counts twice, and dubbo-go gives up on it after a minute.
+//
+// Where the program called Shutdown and has such a callback, the others run here
+// too, Shutdown returns, and dubbo-go is left waiting for that minute.
 func firstCallback() {
 	process.finishOnce.Do(process.finished)
 	first := process.signalled.Load()
-	if first == nil {
-		return
-	}
+	var others []func()
+	hangs := false
 	callbacks := extension.GetAllCustomShutdownCallbacks()
 	for e := callbacks.Front(); e != nil; e = e.Next() {
-		if f, ok := e.Value.(func()); ok && !skipped(f) {
-			guarded(f)
+		f, ok := e.Value.(func())
+		switch {
+		case !ok || own(f):
+		case neverReturns(f):
+			hangs = true
+		default:
+			others = append(others, f)
 		}
 	}
-	leave(*first)
+	if first == nil && (!hangs || !process.shutdowns.Load()) {
+		return
+	}
+	for _, f := range others {
+		guarded(f)
+	}
+	if first != nil {
+		leave(*first)
+	}
+	close(process.over)
+	select {} // or dubbo-go would run them again
 }
 
-// skipped tells callbacks that must not run again or never return.
-func skipped(f func()) bool {
-	own := reflect.ValueOf(firstCallback).Pointer()
-	at := reflect.ValueOf(f).Pointer()
-	return at == own || strings.HasPrefix(runtime.FuncForPC(at).Name(), "dubbo.apache.org/dubbo-go/v3.Load.")
+func own(f func()) bool {
+	return reflect.ValueOf(f).Pointer() == reflect.ValueOf(firstCallback).Pointer()
+}
+
+// neverReturns tells dubbo.Load's callback.
+func neverReturns(f func()) bool {
+	return strings.HasPrefix(runtime.FuncForPC(reflect.ValueOf(f).Pointer()).Name(), "dubbo.apache.org/dubbo-go/v3.Load.")
 }
 
 // guarded runs a callback of the program as dubbo-go does: a panic ends it alone.
