@@ -18,6 +18,7 @@ const probeName = "graylane"
 var (
 	errLeaving = errors.New("the instance is leaving")
 	errExport  = errors.New("services are still being exported")
+	errLater   = errors.New("registration waits for register.delay, lifecycle.Register, a check or a hook")
 	errWaiting = errors.New("nothing is registered yet, and nobody called lifecycle.MarkReady")
 )
 
@@ -53,6 +54,8 @@ func (m *manager) readiness() error {
 		return errExport
 	case len(regs) == 0 && !m.told.Load():
 		return errWaiting
+	case len(regs) > 0 && m.later.Load() && !closed(m.due):
+		return errLater
 	}
 	for _, r := range regs {
 		if err := r.pending(); err != nil {
@@ -60,6 +63,15 @@ func (m *manager) readiness() error {
 		}
 	}
 	return nil
+}
+
+func closed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
 }
 
 // probeCheck is the check of dubbo-go's probe. With mode off it is none of ours.

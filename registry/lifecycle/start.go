@@ -94,11 +94,13 @@ func (m *manager) install() {
 		go func() {
 			ctx, cancel := m.untilLeaving()
 			defer cancel()
+			began := time.Now()
 			switch err := p.run(ctx); {
 			case ctx.Err() != nil: // it leaves before it ever came
 			case err != nil:
 				fatal(err)
 			default:
+				logger.Infof("[graylane] registration begins %v after the first export", time.Since(began).Round(time.Millisecond))
 				m.openDoor()
 			}
 		}()

@@ -84,6 +84,21 @@ func TestPreparationFails(t *testing.T) {
 	}
 }
 
+// The probe says that a process waits on purpose.
+func TestWaitingIsNotReady(t *testing.T) {
+	m := newTestManager()
+	m.markReady() // means nothing to a process with services
+	m.registrarFor(registryURL(t, "registry", "127.0.0.1:8848", "a"))
+	m.later.Store(true)
+	if err := m.readiness(); !errors.Is(err, errLater) {
+		t.Errorf("waiting: %v", err)
+	}
+	m.openDoor()
+	if err := m.readiness(); err != nil {
+		t.Errorf("with nothing to register: %v", err)
+	}
+}
+
 // A process that is told to leave while it waits does not register, and does not fail.
 func TestPreparationEndsWithTheProcess(t *testing.T) {
 	for name, p := range map[string]preparation{
@@ -251,6 +266,18 @@ func TestRegistersWhenChecksPass(t *testing.T) {
 	}
 
 	// 3.
+	c.await("SAY ready")
+}
+
+// dubbo-go's Triple server answers a gRPC health check, here the instance's own.
+func TestGRPCCheckOfTriple(t *testing.T) {
+	p := provider{Tri: freePort(), Require: true, Registries: []string{"ok:1"}}
+	p.Check = conf.Check{
+		GRPC:     fmt.Sprintf("127.0.0.1:%d/%s", p.Tri, triService),
+		Interval: 20 * time.Millisecond, Timeout: time.Second, Limit: patience,
+	}
+	c := start(t, p)
+	c.await("registration begins")
 	c.await("SAY ready")
 }
 
