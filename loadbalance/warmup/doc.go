@@ -10,6 +10,9 @@
 // clock is read only for an endpoint that still warms up. The guard max-boost
 // keeps a fleet of newcomers from overloading the few warm ones.
 //
+// [PickBy] ramps the choices of other balancers, dubbo-go's or a user's, which keep
+// their policy; what each can promise is in docs/warmup.md.
+//
 // Age starts at the metadata StartTime and lasts WarmupTime (both in ms);
 // [github.com/graylane/graylane/internal/meta] has the fallbacks for Java and for
 // dubbo-go without Graylane.

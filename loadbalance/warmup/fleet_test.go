@@ -121,6 +121,15 @@ func fleetOf(n int, age, window time.Duration, skew time.Duration) []*server {
 	return fleet
 }
 
+// drawn counts picks by the endpoint's place in the pool.
+func drawn(p *endpoint.Pool, picks int, rng *rand.Rand) []int {
+	counts := make([]int, p.Len())
+	for range picks {
+		counts[slices.Index(p.All(), PickFrom(p, rng))]++
+	}
+	return counts
+}
+
 // TestTruth: after each server's first answer the weights in force are within 1 %
 // of the truth, and so is what is drawn (50,000 picks at six moments, 5 sigma
 // beside the 1 %; seed 3), at any skew of the clocks, up to the end of the window
@@ -222,12 +231,8 @@ func TestTruth(t *testing.T) {
 						continue
 					}
 					const picks = 50_000
-					counts := map[*endpoint.Endpoint]int{}
-					for range picks {
-						counts[PickFrom(p, c.rng)]++
-					}
-					for i, e := range p.All() {
-						share := float64(counts[e]) / picks
+					for i, n := range drawn(p, picks, c.rng) {
+						share := float64(n) / picks
 						if math.Abs(share-want[i]) > 5*math.Sqrt(want[i]*(1-want[i])/picks)+0.01*want[i] {
 							t.Errorf("%s, skew %v, %v on: %d was drawn %.4f, in truth %.4f", tc.name, skew, time.Since(begin), i, share, want[i])
 						}
@@ -354,12 +359,8 @@ func TestShareAccuracy(t *testing.T) {
 			time.Sleep(window / parts / 2)
 			for slice := range parts {
 				p, want := c.current(fleet), truth(fleet, r)
-				counts := map[*endpoint.Endpoint]int{}
-				for range tc.picks {
-					counts[PickFrom(p, c.rng)]++
-				}
-				for n, e := range p.All() {
-					off := math.Abs(float64(counts[e])/float64(tc.picks) - want[n])
+				for n, count := range drawn(p, tc.picks, c.rng) {
+					off := math.Abs(float64(count)/float64(tc.picks) - want[n])
 					worst = max(worst, off)
 					if tolerance := 0.003 + 5*math.Sqrt(0.1*0.9/float64(tc.picks)) - 5*math.Sqrt(0.1*0.9/1e6); off > tolerance {
 						t.Errorf("%s, slice %d: instance %d is %.3f points off", tc.name, slice, n, 100*off)
