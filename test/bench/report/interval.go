@@ -7,7 +7,7 @@ import (
 	"slices"
 )
 
-// interval is a mean with its 95 % confidence interval.
+// interval is a mean or a median with its 95 % confidence interval.
 type interval struct{ low, mean, high float64 }
 
 // mean95 is Student's interval of the mean. It wants at least 2 values.
@@ -36,13 +36,29 @@ func ratio95(a, b []float64) interval {
 	return interval{math.Exp(m.low), math.Exp(m.mean), math.Exp(m.high)}
 }
 
-// difference95 is the interval of a difference, from such pairs.
+// difference95 is the median of the differences of such pairs with its interval by
+// ranks: a round in which the machine was busy elsewhere moves neither.
 func difference95(a, b []float64) interval {
 	d := make([]float64, min(len(a), len(b)))
 	for i := range d {
 		d[i] = a[i] - b[i]
 	}
-	return mean95(d)
+	slices.Sort(d)
+	skip := ranks95(len(d))
+	return interval{d[skip], median(d), d[len(d)-1-skip]}
+}
+
+// ranks95 is how many of n sorted values lie below the 95 % interval of the median,
+// and as many above: each side of it holds less than 2.5 % of the chances that n
+// throws of a coin have. Below 6 values the interval is as wide as all of them.
+func ranks95(n int) int {
+	chance := math.Pow(0.5, float64(n)) // of no head
+	for below, sum := 0, 0.0; ; below++ {
+		if sum += chance; sum > 0.025 {
+			return max(below-1, 0)
+		}
+		chance *= float64(n-below) / float64(below+1)
+	}
 }
 
 // student975 is the 97.5 % quantile of Student's t with so many degrees of

@@ -59,6 +59,23 @@ func TestCoverage(t *testing.T) {
 	}
 }
 
+// TestRanks95: the values of printed tables of the sign test, less one.
+func TestRanks95(t *testing.T) {
+	for n, want := range map[int]int{1: 0, 5: 0, 6: 0, 8: 0, 9: 1, 12: 2, 20: 5, 25: 7, 100: 39} {
+		if got := ranks95(n); got != want {
+			t.Errorf("of %d values %d are below, want %d", n, got, want)
+		}
+	}
+}
+
+// TestDifference95: one round that was disturbed moves nothing.
+func TestDifference95(t *testing.T) {
+	a, b := []float64{5, 6, 7, 8, 9, 1000, 11, 12, 13}, []float64{1, 2, 3, 4, 5, 6, 7, 8, 8}
+	if got := difference95(a, b); got.low != 4 || got.mean != 4 || got.high != 5 {
+		t.Errorf("%+v, want 4 from 4 to 5", got)
+	}
+}
+
 func TestMedian(t *testing.T) {
 	for _, tc := range []struct {
 		in   []float64

@@ -46,7 +46,7 @@ func rows(r *results) []row {
 	}
 	return append(out, row{
 		what: "warm-up share, 10 instances, 10 slices, 1,000,000 picks a slice, fixed seed", target: "at most 0.3 points off",
-		measured: "held by a test: `go test -run Share ./loadbalance/warmup`", met: true,
+		measured: "held by a test: `go test -run TestShareAccuracy ./loadbalance/warmup`", met: true,
 	})
 }
 
@@ -100,7 +100,7 @@ func routePick(r *results) row {
 }
 
 // call is a row for what one variant of a call costs beyond another: met if the
-// mean of the rounds is within the bound at each n, and the allocations too.
+// median of the rounds is within the bound at each n, and the allocations too.
 func call(r *results, variant, base string, bound, allocs float64) row {
 	out := row{
 		what: "framework cost per call, n = 1 … 10,000", met: true,
