@@ -17,8 +17,10 @@ const RegistryWeight = "graylane-registry-weight"
 // key "weight", if it is above 0, else the default of 100: dubbo-go publishes 0 when
 // nobody set one.
 func Weight(get func(key string) string) float64 {
-	if w, err := strconv.Atoi(get(RegistryWeight)); err == nil && w >= 0 {
-		return float64(w)
+	if text := get(RegistryWeight); text != "" { // an error of strconv's costs more than all else here
+		if w, err := strconv.Atoi(text); err == nil && w >= 0 {
+			return float64(w)
+		}
 	}
 	if w, err := strconv.Atoi(get("weight")); err == nil && w > 0 {
 		return float64(w)

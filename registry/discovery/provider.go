@@ -99,7 +99,8 @@ func (d *Directory) identify(u *common.URL) identity {
 	k := kind{u.Protocol, u.ServiceKey()}
 	known := d.kinds[k]
 	if known == nil {
-		known = &k
+		own := k // a copy, so that only these are on the heap
+		known = &own
 		d.kinds[k] = known
 	}
 	return identity{u.Location, incarnation, known}
