@@ -93,7 +93,11 @@ func TestOutcomes(t *testing.T) {
 				return ok(ctx, inv)
 			}
 		}
+		before := ReadStats()
 		err := r.Invoke(context.Background(), call1(tc.method, attachments)).Error()
+		if open := ReadStats().Unknown - before.Unknown; (open == 1) != (tc.attempts == 1 && tc.outcome == endpoint.Unknown) {
+			t.Errorf("%s: %d calls counted as returned with an unknown outcome", tc.name, open)
+		}
 		if tc.attempts == 1 && !errors.Is(err, tc.err) || tc.attempts == 2 && err != nil {
 			t.Errorf("%s: %v", tc.name, err)
 		}

@@ -41,15 +41,20 @@ func (f *fakeInvoker) Invoke(context.Context, base.Invocation) result.Result {
 
 var wire struct {
 	sync.Mutex
-	made map[string]*fakeInvoker // by incarnation, the last
-	bad  map[string]int          // by incarnation: so many Refers give nil
-	n    map[string]int          // Refers
+	made map[string]*fakeInvoker  // by incarnation, the last
+	bad  map[string]int           // by incarnation: so many Refers give nil
+	slow map[string]time.Duration // by incarnation: how long a Refer takes
+	n    map[string]int           // Refers
 }
 
 func (*fakeProtocol) Refer(u *common.URL) base.Invoker {
+	id := u.GetParam(tag.MetaIncarnation, "")
+	wire.Lock()
+	slow := wire.slow[id]
+	wire.Unlock()
+	time.Sleep(slow)
 	wire.Lock()
 	defer wire.Unlock()
-	id := u.GetParam(tag.MetaIncarnation, "")
 	wire.n[id]++
 	if wire.bad[id] > 0 {
 		wire.bad[id]--
@@ -75,7 +80,7 @@ func alive(incarnation string) bool {
 func bubble(t *testing.T, f func(*testing.T, *Directory)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		wire.made, wire.bad, wire.n = map[string]*fakeInvoker{}, map[string]int{}, map[string]int{}
+		wire.made, wire.bad, wire.n, wire.slow = map[string]*fakeInvoker{}, map[string]int{}, map[string]int{}, map[string]time.Duration{}
 		u := registryURL()
 		d := newDirectory(u)
 		d.newSource(u, u.SubURL)
@@ -453,4 +458,37 @@ func TestDestroyed(t *testing.T) {
 			t.Error("connected after Destroy")
 		}
 	})
+}
+
+// TestAwaitConnections: the start waits for all connections, but for slow ones only a
+// while once there are others.
+func TestAwaitConnections(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		slow []time.Duration // of each provider
+		want time.Duration
+	}{
+		{"none is being made", nil, 0},
+		{"all at once", []time.Duration{0, 0}, 0},
+		{"a little slower", []time.Duration{0, 200 * time.Millisecond}, 200 * time.Millisecond},
+		{"one hangs", []time.Duration{100 * time.Millisecond, 3 * time.Second}, 100*time.Millisecond + otherConnections},
+		{"all hang", []time.Duration{10 * time.Second, 10 * time.Second}, firstConnections},
+	} {
+		bubble(t, func(t *testing.T, d *Directory) {
+			var urls []*common.URL
+			for n, slow := range tc.slow {
+				id := fmt.Sprintf("%016x", n+1)
+				wire.slow[id] = slow
+				urls = append(urls, providerURL(20000+n, id, 1))
+			}
+			begin := time.Now()
+			if len(urls) > 0 {
+				d.all(urls...)
+			}
+			d.awaitConnections()
+			if got := time.Since(begin); got != tc.want {
+				t.Errorf("%s: waits %v, want %v", tc.name, got, tc.want)
+			}
+		})
+	}
 }

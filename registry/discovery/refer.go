@@ -27,7 +27,8 @@ import (
 const (
 	firstList        = time.Second
 	firstConnections = 3 * time.Second
-	askMax           = 5 * time.Second // between two questions after a service that nobody offers yet
+	otherConnections = 300 * time.Millisecond // for those that are slower than the first
+	askMax           = 5 * time.Second        // between two questions after a service that nobody offers yet
 )
 
 // ours is lossless.Name: the arrows forbid to import it.
@@ -121,13 +122,40 @@ func (s *source) follow(timeout time.Duration) error {
 	case <-subscribed: // application level: the present list has been delivered
 	case <-wait.C:
 	}
-	wait.Reset(firstConnections)
-	select {
-	case <-s.d.connected():
-	case <-wait.C:
-	}
+	s.d.awaitConnections()
 	s.settle()
 	return nil
+}
+
+// awaitConnections waits until all that are being made are there, or some of them and
+// the others had their time, so that an address that answers nothing does not hold the
+// start up.
+func (d *Directory) awaitConnections() {
+	some := make(chan struct{}, 1)
+	look := func() {
+		if len(*d.list.Load()) > 0 {
+			select {
+			case some <- struct{}{}:
+			default:
+			}
+		}
+	}
+	defer d.Watch(look)()
+	look()
+	wait := time.NewTimer(firstConnections)
+	defer wait.Stop()
+	all := d.connected()
+	for {
+		select {
+		case <-all:
+			return
+		case <-some:
+			wait.Reset(otherConnections)
+			some = nil
+		case <-wait.C:
+			return
+		}
+	}
 }
 
 // ask lets a registry that can be asked say whether it answers: a port that takes
