@@ -66,7 +66,7 @@ func BenchmarkInvoke(b *testing.B) {
 			b.Cleanup(r.view.close)
 			inv := call1("Place", map[string]any{tag.KeyTag: "gray", constant.TimeoutKey: "", constant.RetriesKey: ""})
 			inv.SetAttribute(constant.CallTypeKey, constant.CallUnary)
-			ctx := context.Background()
+			ctx := b.Context()
 			b.ReportAllocs()
 			for b.Loop() {
 				if r.Invoke(ctx, inv).Error() != nil {

@@ -69,7 +69,7 @@ func TestOutcomes(t *testing.T) {
 		r := newRig(t, tc.protocol, "", "")
 		attachments := map[string]any{}
 		if tc.retries != "" {
-			for _, p := range strings.Split(tc.retries, "&") {
+			for p := range strings.SplitSeq(tc.retries, "&") {
 				k, v, _ := strings.Cut(p, "=")
 				if k == "call" {
 					attachments[constant.RetriesKey] = v

@@ -42,10 +42,12 @@ func Install(protocol string) {
 // Decode implements dubbo-go's Codec.
 func (c codec) Decode(data []byte) (res *remoting.DecodeResult, n int, err error) {
 	defer func() {
-		if r := recover(); r == nil {
+		r := recover()
+		if r == nil {
 			return
-		} else if res, n = drop(data); res == nil {
-			panic(r)
+		}
+		if res, n = drop(data); res == nil {
+			panic(r) // not for want of a call
 		}
 	}()
 	return c.Codec.Decode(data)
