@@ -486,7 +486,8 @@ func TestAwaitConnections(t *testing.T) {
 				d.all(urls...)
 			}
 			d.awaitConnections()
-			if got := time.Since(begin); got != tc.want {
+			const soon = 50 * time.Millisecond // more than connections wait to be published together
+			if got := time.Since(begin); got < tc.want || got > tc.want+soon {
 				t.Errorf("%s: waits %v, want %v", tc.name, got, tc.want)
 			}
 		})
