@@ -94,6 +94,7 @@ func TestGettyTexts(t *testing.T) {
 	if testing.Short() {
 		t.Skip("waits for connections")
 	}
+	kind{"dubbo", "plain"}.unlessRacing(t)
 	silent := func(c net.Conn) { _, _ = c.Read(make([]byte, 1)) }
 
 	t.Run("never connected", func(t *testing.T) {

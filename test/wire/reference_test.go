@@ -36,9 +36,21 @@ func (r *reference) Destroy()                            {}
 func (r *reference) Endpoints() []*endpoint.Endpoint     { return r.list }
 func (r *reference) Watch(func()) (cancel func())        { return func() {} }
 
+// unlessRacing skips what the race detector cannot look at: dubbo-go v3.3.2's client of
+// the dubbo protocol races with itself when a connection closes while it is used
+// (dubbo-getty session.go, stop) and when two answers come at once (remoting/getty
+// listener.go, OnMessage). Over Triple the same tests run under it.
+func (k kind) unlessRacing(t *testing.T) {
+	t.Helper()
+	if racing && k.protocol == constant.DubboProtocol {
+		t.Skip("dubbo-go's getty client has data races of its own")
+	}
+}
+
 // refer makes the invoker of dubbo-go's protocol.
 func (k kind) refer(t *testing.T, service, addr, timeout string) base.Invoker {
 	t.Helper()
+	k.unlessRacing(t)
 	u := must(common.NewURL(fmt.Sprintf("%s://%s/%s", k.protocol, addr, service), common.WithInterface(service), common.WithMethods([]string{"Call", "Stream"}),
 		common.WithParamsValue(constant.InterfaceKey, service), common.WithParamsValue(constant.TimeoutKey, timeout)))(t)
 	switch {
