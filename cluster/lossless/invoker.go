@@ -37,6 +37,7 @@ type Invoker struct {
 	budget  *budget
 	service string
 	triple  bool
+	generic bool // dubbo-go's filter makes a new invocation without our trailer
 
 	own     tagrouter.Own // the reference's tag, for calls without
 	limits  limits
@@ -53,6 +54,7 @@ func New(d directory.Directory, src endpoint.Source) *Invoker {
 	if u != nil {
 		i.service = u.Service()
 		i.triple = isTriple(u)
+		i.generic = u.GetParam(constant.GenericKey, "") != ""
 		i.policies = newPolicies(u)
 	}
 	i.view = newView(src, i.service)
@@ -114,11 +116,13 @@ func (i *Invoker) Invoke(ctx context.Context, inv base.Invocation) result.Result
 		own, _ := tag.Value(inv.Attachments()[constant.TimeoutKey])
 		c.limit(&i.limits, own)
 		if i.triple {
-			others := 0
-			if ok {
-				others = 1
+			if !i.generic {
+				others := 0
+				if ok {
+					others = 1
+				}
+				c.trailer = trailerOf(inv, others)
 			}
-			c.trailer = trailerOf(inv, others)
 			if c.own {
 				c.bound()
 			}
@@ -316,7 +320,7 @@ func (i *Invoker) send(c *call, e *endpoint.Endpoint, d tagrouter.Decision) (res
 	}
 	// No mark means "not warming" only where there could have been one: not on
 	// streams, nor on errors over the dubbo protocol.
-	if v.state != "" || v.refused != "" || c.unary && !e.Calibrated() && (i.triple || err == nil) {
+	if v.state != "" || v.refused != "" || c.unary && !e.Calibrated() && (c.trailer != nil || !i.triple && err == nil) {
 		heed(e.Instance, v)
 	}
 	return res, v

@@ -103,11 +103,16 @@ func (d *Directory) watching() []*func() {
 // the ladder among them. Where none is usable it lists the others.
 func (d *Directory) List(inv base.Invocation) []base.Invoker {
 	d.chainOnce.Do(d.makeChain)
-	list := usable(*d.list.Load())
+	known := *d.list.Load()
+	list := usable(known)
 	if d.chain == nil {
 		return list
 	}
-	return d.chain.Route(list, inv)
+	left := d.chain.Route(list, inv)
+	if len(left) == 0 && len(list) < len(known) { // a lane of closing ones, and nothing below it
+		left = d.chain.Route(all(known), inv)
+	}
+	return left
 }
 
 // makeChain builds the routers' chain for a cluster of dubbo-go's.

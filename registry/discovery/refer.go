@@ -114,12 +114,16 @@ func (s *source) follow(timeout time.Duration) error {
 	}()
 	wait := time.NewTimer(firstList)
 	defer wait.Stop()
-	if listener != registry.NotifyListener(s) {
-		subscribed = nil // who listens for all groups hears of them a little later
+	first, delivered := (<-chan struct{})(s.first), (<-chan struct{})(subscribed)
+	switch {
+	case listener != registry.NotifyListener(s):
+		delivered = nil // who listens for all groups hears of them a little later, of all at once
+	case application:
+		first = nil // the present list comes one by one, and all of it before Subscribe returns
 	}
 	select {
-	case <-s.first:
-	case <-subscribed: // application level: the present list has been delivered
+	case <-first:
+	case <-delivered:
 	case <-wait.C:
 	}
 	s.d.awaitConnections()

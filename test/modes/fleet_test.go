@@ -184,6 +184,8 @@ var lists struct {
 	sync.Mutex
 	urls map[string][]*common.URL
 	subs map[string][]subscriber
+
+	applications map[string][]registry.ServiceInstancesChangedListener
 }
 
 type subscriber struct {
@@ -233,10 +235,13 @@ func list(address string, providers ...*provider) {
 	for _, p := range providers {
 		lists.urls[address] = append(lists.urls[address], p.url)
 	}
-	urls, subs := lists.urls[address], lists.subs[address]
+	urls, subs, applications := lists.urls[address], lists.subs[address], lists.applications[address]
 	lists.Unlock()
 	for _, s := range subs {
 		s.tell(urls)
+	}
+	for _, l := range applications {
+		_ = l.OnEvent(registry.NewServiceInstancesChangedEvent("order", instances(urls)))
 	}
 }
 
@@ -272,11 +277,12 @@ func dial(t *testing.T, options ...client.ReferenceOption) caller {
 	}
 }
 
-// at is the option of a registry in the process.
+// at is the option of a registry in the process, at interface level unless more
+// says otherwise.
 func at(address string, more ...registry.Option) client.ReferenceOption {
 	return client.WithRegistry(append([]registry.Option{
 		registry.WithRegistry(registryName), registry.WithID(address), registry.WithAddress(address),
-		registry.WithRegisterInterface(), registry.WithoutUseAsMetaReport(), registry.WithoutUseAsConfigCenter(),
+		registry.WithRegisterInterface(), registry.WithoutUseAsConfigCenter(),
 	}, more...)...)
 }
 

@@ -2,7 +2,214 @@
 
 package modes
 
-// real are the rows whose tests need real servers.
-var real = map[string]bool{}
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
 
-func runChild(string) {}
+	"dubbo.apache.org/dubbo-go/v3"
+	"dubbo.apache.org/dubbo-go/v3/client"
+	"dubbo.apache.org/dubbo-go/v3/common"
+	"dubbo.apache.org/dubbo-go/v3/common/constant"
+	"dubbo.apache.org/dubbo-go/v3/protocol"
+	"dubbo.apache.org/dubbo-go/v3/protocol/triple/triple_protocol"
+	"dubbo.apache.org/dubbo-go/v3/registry"
+	"dubbo.apache.org/dubbo-go/v3/server"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/graylane/graylane/cluster/endpoint"
+	"github.com/graylane/graylane/filter/tag"
+	"github.com/graylane/graylane/internal/testkit/child"
+	"github.com/graylane/graylane/internal/testkit/etcd"
+	_ "github.com/graylane/graylane/registry/etcd"
+)
+
+// patience bounds what another process takes.
+const patience = 30 * time.Second
+
+// spec says what a child process serves.
+type spec struct {
+	Name, Protocol, Group, Tag, Etcd string
+	Port                             int
+}
+
+const realService = "graylane.modes.Real"
+
+// Handler answers with its name (exported, or dubbo-go refuses it).
+type Handler struct{ name string }
+
+// Reference names the service.
+func (*Handler) Reference() string { return realService }
+
+// Call tells who serves.
+func (h *Handler) Call(context.Context, string) (string, error) { return h.name, nil }
+
+var realInfo = &common.ServiceInfo{InterfaceName: realService, Methods: []common.MethodInfo{{
+	Name: "Call", Type: constant.CallUnary,
+	ReqInitFunc: func() any { return new(wrapperspb.StringValue) },
+	MethodFunc: func(_ context.Context, _ []any, h any) (any, error) {
+		return triple_protocol.NewResponse(wrapperspb.String(h.(*Handler).name)), nil
+	},
+}}}
+
+func realRegistry(endpoint string) []registry.Option {
+	return []registry.Option{registry.WithEtcdV3(), registry.WithAddress(endpoint), registry.WithRegisterServiceAndInterface(), registry.WithID("etcd")}
+}
+
+func runChild(what string) {
+	check := func(err error) {
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "child:", err)
+			os.Exit(3)
+		}
+	}
+	var s spec
+	check(json.Unmarshal([]byte(what), &s))
+	ins, err := dubbo.NewInstance(dubbo.WithName("order"), dubbo.WithTag(s.Tag), dubbo.WithMetadataServicePort(freePort()),
+		dubbo.WithProtocol(protocol.WithProtocol(s.Protocol), protocol.WithID(s.Protocol), protocol.WithIp("127.0.0.1"), protocol.WithPort(s.Port)),
+		dubbo.WithRegistry(realRegistry(s.Etcd)...))
+	check(err)
+	srv, err := ins.NewServer()
+	check(err)
+	options := []server.ServiceOption{server.WithInterface(realService), server.WithGroup(s.Group)}
+	if s.Protocol == constant.TriProtocol {
+		check(srv.Register(&Handler{s.Name}, realInfo, options...))
+	} else {
+		check(srv.RegisterService(&Handler{s.Name}, append(options, server.WithSerialization(constant.Hessian2Serialization))...))
+	}
+	check(srv.Serve())
+	select {}
+}
+
+func freePort() int {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		panic(err)
+	}
+	defer func() { _ = l.Close() }()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+// serve starts a provider process and returns its address.
+func serve(t *testing.T, s spec) (address string) {
+	t.Helper()
+	s.Port = freePort()
+	text, err := json.Marshal(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	p, err := child.Start(dir, []string{os.Args[0]}, []string{envChild + "=" + string(text)}, func(string) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = p.Kill()
+		if t.Failed() {
+			if out, err := os.ReadFile(dir + "/" + child.LogName); err == nil {
+				t.Logf("%s:\n%s", s.Name, out[max(0, len(out)-2000):])
+			}
+		}
+	})
+	return fmt.Sprintf("127.0.0.1:%d", s.Port)
+}
+
+// realCaller makes one call and returns who served it.
+type realCaller func(attachments map[string]any) (string, error)
+
+func dialReal(t *testing.T, protocol, endpoint string, options ...client.ReferenceOption) realCaller {
+	t.Helper()
+	options = append([]client.ReferenceOption{client.WithProtocol(protocol), client.WithRegistry(realRegistry(endpoint)...)}, options...)
+	if protocol == constant.DubboProtocol {
+		options = append(options, client.WithSerialization(constant.Hessian2Serialization))
+	}
+	conn, err := newClient(t).DialWithInfo(realService, &client.ClientInfo{InterfaceName: realService, MethodNames: []string{"Call"}}, options...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func(attachments map[string]any) (string, error) {
+		ctx := context.WithValue(context.Background(), constant.AttachmentKey, attachments)
+		if protocol == constant.DubboProtocol {
+			var out string
+			err := conn.CallUnary(ctx, []any{""}, &out, "Call")
+			return out, err
+		}
+		out := new(wrapperspb.StringValue)
+		err := conn.CallUnary(ctx, []any{wrapperspb.String("")}, out, "Call")
+		return out.GetValue(), err
+	}
+}
+
+// servedBy calls until all of want have served or patience ends, and fails on
+// anybody else. It returns the share of each.
+func servedBy(t *testing.T, call realCaller, attachments map[string]any, want ...string) {
+	t.Helper()
+	seen := map[string]int{}
+	var last error
+	for deadline := time.Now().Add(patience); len(seen) < len(want) && time.Now().Before(deadline); {
+		name, err := call(maps.Clone(attachments))
+		if last = err; err != nil {
+			time.Sleep(20 * time.Millisecond) // they are still coming
+			continue
+		}
+		if !slices.Contains(want, name) {
+			t.Fatalf("served by %s, want %v", name, want)
+		}
+		seen[name]++
+	}
+	if len(seen) < len(want) {
+		t.Fatalf("served by %v only, want %v; last error %v", seen, want, last)
+	}
+}
+
+// TestRegistryTypeAll: with a real etcd at both levels an instance counts once,
+// keeps its tag and group, and is called as the group it is.
+func TestRegistryTypeAll(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts processes")
+	}
+	for _, protocol := range []string{constant.TriProtocol, constant.DubboProtocol} {
+		t.Run(protocol, func(t *testing.T) {
+			server, err := etcd.Start(t.TempDir())
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(server.Close)
+			processes := map[string]int{}
+			for _, s := range []spec{
+				{Name: "base-1", Group: "g1"}, {Name: "base-2", Group: "g2"}, {Name: "gray-1", Group: "g1", Tag: "gray"},
+			} {
+				s.Protocol, s.Etcd = protocol, server.Endpoint()
+				processes[serve(t, s)] = 0
+			}
+			for _, groups := range []string{"*", "g1,g2"} {
+				call := dialReal(t, protocol, server.Endpoint(), client.WithGroup(groups))
+				servedBy(t, call, wanting(""), "base-1", "base-2")
+				servedBy(t, call, map[string]any{tag.KeyTag: "gray", tag.KeyForce: "true"}, "gray-1")
+				if name, err := call(map[string]any{tag.KeyTag: "blue", tag.KeyForce: "true"}); err == nil || !strings.Contains(err.Error(), "No provider available") {
+					t.Errorf("groups %s: forced to a lane that is not there: %q, %v", groups, name, err)
+				}
+			}
+			call := dialReal(t, protocol, server.Endpoint(), client.WithGroup("g1"))
+			servedBy(t, call, wanting(""), "base-1")
+			servedBy(t, call, wanting("gray"), "gray-1")
+			for _, e := range endpoint.Shared.Ledger() {
+				if n, ok := processes[e.Address]; ok {
+					processes[e.Address] = n + 1
+				}
+			}
+			for address, n := range processes {
+				if n != 1 {
+					t.Errorf("the process at %s counts as %d over both levels and all references", address, n)
+				}
+			}
+		})
+	}
+}
