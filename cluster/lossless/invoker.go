@@ -49,6 +49,15 @@ var _ base.Invoker = (*Invoker)(nil)
 
 // New returns an invoker over the endpoints of src, which is what d lists.
 func New(d directory.Directory, src endpoint.Source) *Invoker {
+	i := newDecider(d, src)
+	i.routers = newNarrower(d, src)
+	i.sticky = newSticky(reference(d))
+	return i
+}
+
+// newDecider returns an invoker without the user's routers, for those who only ask
+// what the ladder says.
+func newDecider(d directory.Directory, src endpoint.Source) *Invoker {
 	u := reference(d)
 	i := &Invoker{dir: d, budget: newBudget(), own: tagrouter.OwnOf(u), limits: newLimits(u), retries: newRetries(u)}
 	if u != nil {
@@ -58,8 +67,6 @@ func New(d directory.Directory, src endpoint.Source) *Invoker {
 		i.policies = newPolicies(u)
 	}
 	i.view = newView(src, i.service)
-	i.routers = newNarrower(d, src)
-	i.sticky = newSticky(u)
 	return i
 }
 

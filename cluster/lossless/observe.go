@@ -50,7 +50,7 @@ func (observer) Join(d directory.Directory) base.Invoker {
 	if !ok {
 		return inner
 	}
-	return &observed{Invoker: inner, decide: New(d, src)}
+	return &observed{Invoker: inner, decide: newDecider(d, src)}
 }
 
 // observed lets dubbo-go call and compares afterwards.
@@ -60,7 +60,7 @@ type observed struct {
 }
 
 // differences counts by kind the calls that Graylane would have sent elsewhere.
-var differences struct{ lane, state, none atomic.Int64 } //nolint:gochecknoglobals // counters of the process
+var differences struct{ lane, state, none, only atomic.Int64 } //nolint:gochecknoglobals // counters of the process
 
 // Differences are the calls of mode observe that Graylane would have sent
 // elsewhere, since the start of the process.
@@ -68,11 +68,12 @@ type Differences struct {
 	Lane  int64 `json:"lane"`  // to another lane
 	State int64 `json:"state"` // not to an endpoint that was closing or an outlier
 	None  int64 `json:"none"`  // nowhere
+	Only  int64 `json:"only"`  // somewhere, where dubbo-go had nobody
 }
 
 // ReadDifferences returns the counters of mode observe.
 func ReadDifferences() Differences {
-	return Differences{differences.lane.Load(), differences.state.Load(), differences.none.Load()}
+	return Differences{differences.lane.Load(), differences.state.Load(), differences.none.Load(), differences.only.Load()}
 }
 
 // Invoke leaves the call as it is.
@@ -85,6 +86,8 @@ func (o *observed) Invoke(ctx context.Context, inv base.Invocation) result.Resul
 	res := o.Invoker.Invoke(ctx, inv)
 	if by, ok := inv.GetAttribute(servedBy); ok {
 		compare(d, err, by, o.decide.view.src.Endpoints())
+	} else if err == nil && res.Error() != nil && ctx.Err() == nil {
+		differences.only.Add(1)
 	}
 	return res
 }

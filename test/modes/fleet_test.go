@@ -193,13 +193,21 @@ type subscriber struct {
 	l     registry.NotifyListener
 }
 
-func (m *memory) GetURL() *common.URL                                             { return m.u }
-func (*memory) IsAvailable() bool                                                 { return true }
-func (*memory) Destroy()                                                          {}
-func (*memory) Register(*common.URL) error                                        { return nil }
-func (*memory) UnRegister(*common.URL) error                                      { return nil }
-func (*memory) UnSubscribe(*common.URL, registry.NotifyListener) error            { return nil }
-func (*memory) LoadSubscribeInstances(*common.URL, registry.NotifyListener) error { return nil }
+func (m *memory) GetURL() *common.URL                                  { return m.u }
+func (*memory) IsAvailable() bool                                      { return true }
+func (*memory) Destroy()                                               {}
+func (*memory) Register(*common.URL) error                             { return nil }
+func (*memory) UnRegister(*common.URL) error                           { return nil }
+func (*memory) UnSubscribe(*common.URL, registry.NotifyListener) error { return nil }
+
+// LoadSubscribeInstances tells the present list, so that the first call has it.
+func (m *memory) LoadSubscribeInstances(u *common.URL, l registry.NotifyListener) error {
+	lists.Lock()
+	urls := lists.urls[m.u.Location]
+	lists.Unlock()
+	subscriber{u.GetParam(constant.GroupKey, ""), l}.tell(urls)
+	return nil
+}
 
 func (m *memory) Subscribe(u *common.URL, l registry.NotifyListener) error {
 	s := subscriber{u.GetParam(constant.GroupKey, ""), l}

@@ -294,11 +294,11 @@ func (m mode) drain(t *testing.T, protocol string) string {
 	heard := func(leave func(p *provider, relist func(...*provider), fleet []*provider)) bool {
 		fleet := several(t, protocol, "", 3, warm)
 		dialOne, relist := m.over(t, protocol, fleet...)
-		m.calls(n, dialOne, untagged)
-		leave(fleet[1], relist, fleet)
-		if answers := fleet[1].attempts.Load(); answers > 0 {
-			m.calls(n, dialOne, untagged)
+		for deadline := time.Now().Add(patience); fleet[1].attempts.Load() == 0 && time.Now().Before(deadline); {
+			m.calls(1, dialOne, untagged)
 		}
+		leave(fleet[1], relist, fleet)
+		m.calls(n, dialOne, untagged)
 		before := fleet[1].attempts.Load()
 		if failed := m.calls(n, dialOne, untagged); failed > 0 {
 			t.Errorf("%d calls failed beside one that leaves", failed)
