@@ -270,7 +270,7 @@ func (d *decoder) match(t *ruleTag, n *yaml.Node, path string) {
 	line := n.Line
 	if e, ok := m["value"]; ok {
 		line = e.node.Line
-		v := d.mapping(e.node, e.path, "exact", "prefix", "regex", "wildcard", "empty", "noempty")
+		v := d.mapping(e.node, e.path, "exact", "prefix", "regex", "range", "wildcard", "empty", "noempty")
 		if v == nil {
 			return
 		}
@@ -281,14 +281,15 @@ func (d *decoder) match(t *ruleTag, n *yaml.Node, path string) {
 			{"exact", &s.exact},
 			{"prefix", &s.prefix},
 			{"regex", &s.regex},
+			{"range", &s.span},
 			{"wildcard", &s.wildcard},
 			{"empty", &s.empty},
 			{"noempty", &s.noempty},
 		} {
 			e, ok := v[f.key]
 			*f.to = d.text(e, ok)
-			if ok && f.key == "regex" {
-				line = e.node.Line // the likeliest fault
+			if ok && (f.key == "regex" || f.key == "range") {
+				line = e.node.Line // the likeliest faults
 			}
 		}
 	}

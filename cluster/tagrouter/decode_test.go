@@ -95,8 +95,12 @@ func TestFaults(t *testing.T) {
 		{"unknown key", "force: true\nforec: true\n", []string{"forec: line 2: unknown key"}},
 		{"unknown key of a tag", "tags:\n- name: gray\n  adresses: []\n", []string{"tags[0].adresses: line 3: unknown key"}},
 		{
-			"unknown key of a condition", "configVersion: v3.0\ntags:\n- name: gray\n  match:\n  - key: env\n    value: {range: 1~3}\n",
-			[]string{"tags[0].match[0].value.range: line 6: unknown key", "tags[0].match[0].value: line 6: want one of exact"},
+			"unknown key of a condition", "configVersion: v3.0\ntags:\n- name: gray\n  match:\n  - key: env\n    value: {suffix: y}\n",
+			[]string{"tags[0].match[0].value.suffix: line 6: unknown key", "tags[0].match[0].value: line 6: want one of exact"},
+		},
+		{
+			"a bad range", "configVersion: v3.0\ntags:\n- name: gray\n  match:\n  - key: port\n    value:\n      range: 3~1\n",
+			[]string{`tags[0].match[0].value: line 7: range: got "3~1", want low~high`},
 		},
 		{"a key twice", "force: true\nforce: false\n", []string{"force: line 2: got this key twice"}},
 		{"configVersion", "configVersion: v3.1\n", []string{`configVersion: line 1: got "v3.1", want "v3.0" or "v2.7"`}},

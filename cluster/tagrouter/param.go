@@ -14,17 +14,19 @@ import (
 )
 
 // paramMatch is one condition on a parameter of an instance, Dubbo's ParamMatch
-// with its StringMatch. A parameter that is there is compared by one of exact,
-// prefix, regex, wildcard; one that is missing or empty satisfies empty alone.
+// with its StringMatch, and range, which Dubbo Java has in condition routes only. A
+// parameter that is there is compared by one of exact, prefix, regex, range,
+// wildcard; one that is missing or empty satisfies empty alone.
 type paramMatch struct {
 	key string
 	stringMatch
 	pattern *regexp.Regexp
+	span    span
 }
 
 // stringMatch is the texts of a condition, "" for those that are not set.
 type stringMatch struct {
-	exact, prefix, regex, wildcard, empty, noempty string
+	exact, prefix, regex, span, wildcard, empty, noempty string
 }
 
 // newParamMatch checks a condition. Its error says what is wrong, not where.
@@ -32,7 +34,7 @@ func newParamMatch(key string, s stringMatch) (paramMatch, error) {
 	m := paramMatch{key: key, stringMatch: s}
 	var of []string
 	for _, f := range [...]struct{ name, value string }{
-		{"exact", s.exact}, {"prefix", s.prefix}, {"regex", s.regex}, {"wildcard", s.wildcard},
+		{"exact", s.exact}, {"prefix", s.prefix}, {"regex", s.regex}, {"range", s.span}, {"wildcard", s.wildcard},
 	} {
 		if f.value != "" {
 			of = append(of, f.name)
@@ -42,7 +44,7 @@ func newParamMatch(key string, s stringMatch) (paramMatch, error) {
 	case len(of) > 1:
 		return m, fmt.Errorf("got %s, want one of them", strings.Join(of, " and "))
 	case len(of) == 0 && s.empty == "" && s.noempty == "":
-		return m, errors.New("want one of exact, prefix, regex, wildcard, empty, noempty")
+		return m, errors.New("want one of exact, prefix, regex, range, wildcard, empty, noempty")
 	case s.empty != "" && s.noempty != "":
 		return m, errors.New("got empty and noempty, want one of them")
 	case strings.EqualFold(s.empty, "false") || strings.EqualFold(s.noempty, "false"):
@@ -60,6 +62,12 @@ func newParamMatch(key string, s stringMatch) (paramMatch, error) {
 		}
 		m.pattern = re
 	}
+	if s.span != "" {
+		var err error
+		if m.span, err = parseSpan(s.span); err != nil {
+			return m, fmt.Errorf("range: %w", err)
+		}
+	}
 	return m, nil
 }
 
@@ -74,6 +82,8 @@ func (m *paramMatch) matches(value string) bool {
 			return strings.HasPrefix(value, m.prefix)
 		case m.pattern != nil:
 			return m.pattern.MatchString(value)
+		case m.stringMatch.span != "":
+			return m.span.holds(value)
 		case m.wildcard != "":
 			return m.wildcard == "*" || value == m.wildcard
 		}
