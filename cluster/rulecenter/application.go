@@ -3,7 +3,6 @@
 package rulecenter
 
 import (
-	"fmt"
 	"strings"
 	"sync"
 
@@ -101,5 +100,5 @@ func (a *application) publish() {
 
 // oneLine makes one line of an error that may join several.
 func oneLine(err error) string {
-	return strings.Join(strings.FieldsFunc(fmt.Sprint(err), func(r rune) bool { return r == '\n' || r == '\r' }), "; ")
+	return strings.Join(strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' || r == '\r' }), "; ")
 }

@@ -88,6 +88,7 @@ var centres = []struct {
 }{{"etcd", startEtcd}, {"zookeeper", startZooKeeper}, {"nacos", startNacos}}
 
 func startEtcd(t *testing.T) *centre {
+	t.Helper()
 	s, err := testetcd.Start(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
@@ -123,6 +124,7 @@ func startEtcd(t *testing.T) *centre {
 }
 
 func startZooKeeper(t *testing.T) *centre {
+	t.Helper()
 	if testing.Short() {
 		t.Skip("starts a JVM: not in -short")
 	}
@@ -171,6 +173,7 @@ func startZooKeeper(t *testing.T) *centre {
 }
 
 func startNacos(t *testing.T) *centre {
+	t.Helper()
 	if testing.Short() {
 		t.Skip("starts a JVM: not in -short")
 	}

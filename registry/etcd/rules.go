@@ -33,7 +33,9 @@ func (s ruleSource) Follow(ctx context.Context, group, key string, tell func(tex
 }
 
 // Check implements [center.Source].
-func (s ruleSource) Check(ctx context.Context) error { return check(ctx, "config centre", s.address.endpoints) }
+func (s ruleSource) Check(ctx context.Context) error {
+	return check(ctx, "config centre", s.address.endpoints)
+}
 
 // Close implements [center.Source].
 func (s ruleSource) Close() {}

@@ -26,8 +26,12 @@ import (
 const (
 	defaultPort = "2181"
 	// session is what we ask for; the server bounds it. A shorter one finds a dead
-	// server sooner, a longer one survives a longer restart without reading again.
+	// server sooner, a longer one survives a longer outage without reading again.
 	session = 10 * time.Second
+	// defaultGiveUp is how long a client may be without a session before it is closed
+	// and another one made: a server that has lost its data turns away clients that
+	// have seen more than it has, for ever and without a word to their watches.
+	defaultGiveUp = 15 * time.Second
 	// java is the group of Dubbo Java and dubbo-admin, and dubbo-go's where no
 	// namespace is set.
 	java = "dubbo"
@@ -39,9 +43,11 @@ type rules struct {
 	groups  []string
 	root    string
 	base64  bool
+	giveUp  time.Duration
 
-	mu   sync.Mutex
-	conn *zk.Conn // nil until it is needed
+	mu    sync.Mutex
+	conn  *zk.Conn  // nil until it is needed
+	alive time.Time // when it was last seen with a session, or made
 }
 
 var _ center.Source = (*rules)(nil)
@@ -49,7 +55,7 @@ var _ center.Source = (*rules)(nil)
 // newRules reads what dubbo-go's own config centre reads: address, namespace,
 // and the parameters config-center.root-path and base64.
 func newRules(u *common.URL) (*rules, error) {
-	r := &rules{root: "/" + strings.Trim(u.GetParam(constant.ConfigRootPathParamKey, "/dubbo/config"), "/")}
+	r := &rules{giveUp: defaultGiveUp, root: "/" + strings.Trim(u.GetParam(constant.ConfigRootPathParamKey, "/dubbo/config"), "/")}
 	for part := range strings.SplitSeq(u.Location, ",") {
 		if part = strings.TrimSpace(part); part == "" {
 			continue
@@ -85,9 +91,30 @@ func (r *rules) connection() (*zk.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		r.conn = conn
+		r.conn, r.alive = conn, time.Now()
 	}
 	return r.conn, nil
+}
+
+// look closes a client that has had no session for too long; the next question
+// makes a new one.
+func (r *rules) look(conn *zk.Conn) {
+	r.mu.Lock()
+	if conn == nil || r.conn != conn {
+		r.mu.Unlock()
+		return
+	}
+	if conn.State() == zk.StateHasSession {
+		r.alive = time.Now()
+	}
+	late := time.Since(r.alive) > r.giveUp
+	if late {
+		r.conn = nil
+	}
+	r.mu.Unlock()
+	if late {
+		conn.Close()
+	}
 }
 
 // quiet drops the client's log, a line a second while the server is away; we
@@ -113,6 +140,7 @@ func (r *rules) Follow(ctx context.Context, group, key string, tell func(text st
 			}
 			center.Pause(ctx, failures)
 			failures++
+			r.look(conn)
 			continue
 		}
 		if failures > 0 {
@@ -120,10 +148,25 @@ func (r *rules) Follow(ctx context.Context, group, key string, tell func(text st
 			failures = 0
 		}
 		tell(text)
+		r.await(ctx, conn, watch)
+	}
+}
+
+// await returns when the node has changed or the watch has ended, which wants the
+// node to be read again, or when ctx ends.
+func (r *rules) await(ctx context.Context, conn *zk.Conn, watch *zk.Watcher) {
+	tick := time.NewTicker(r.giveUp / 3)
+	defer tick.Stop()
+	for {
 		select {
-		case <-watch.EvtCh: // a change, or the end of the session: read again, whatever it is
+		case <-watch.EvtCh:
+			return
+		case <-tick.C:
+			r.look(conn) // closing it ends the watch
 		case <-ctx.Done():
-			conn.RemoveWatcher(watch)
+			// The watch stays until the next change: the client's RemoveWatcher is a
+			// data race with its own reconnecting.
+			return
 		}
 	}
 }
@@ -131,35 +174,30 @@ func (r *rules) Follow(ctx context.Context, group, key string, tell func(text st
 // read returns the text of a node, "" if there is none, and a watch that was set
 // before the text was read: no change falls between.
 func (r *rules) read(conn *zk.Conn, node string) (string, *zk.Watcher, error) {
-	for {
+	for { // again only if the node is made between the two questions
 		raw, _, watch, err := conn.GetW(node)
 		if err == nil {
-			text, err := r.decode(raw)
-			if err != nil { // reported as what it is: a text that cannot be read
-				return string(raw), watch, nil //nolint:nilerr // the decoder of rules names the fault
-			}
-			return text, watch, nil
+			return r.decode(raw), watch, nil
 		}
 		if !errors.Is(err, zk.ErrNoNode) {
 			return "", nil, err
 		}
 		exists, _, watch, err := conn.ExistsW(node)
-		if err != nil {
-			return "", nil, err
+		if err != nil || !exists {
+			return "", watch, err
 		}
-		if !exists {
-			return "", watch, nil
-		}
-		conn.RemoveWatcher(watch) // it was made in between
 	}
 }
 
-func (r *rules) decode(raw []byte) (string, error) {
-	if !r.base64 {
-		return string(raw), nil
+// decode returns the text of a node. What is not base64 stays as it is: the decoder
+// of rules says what is wrong with it.
+func (r *rules) decode(raw []byte) string {
+	if r.base64 {
+		if text, err := base64.StdEncoding.DecodeString(string(raw)); err == nil {
+			return string(text)
+		}
 	}
-	text, err := base64.StdEncoding.DecodeString(string(raw))
-	return string(text), err
+	return string(raw)
 }
 
 // Check implements [center.Source].
@@ -190,9 +228,10 @@ func (r *rules) Check(ctx context.Context) error {
 // Close implements [center.Source].
 func (r *rules) Close() {
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.conn != nil {
-		r.conn.Close()
-		r.conn = nil
+	conn := r.conn
+	r.conn = nil
+	r.mu.Unlock()
+	if conn != nil {
+		conn.Close()
 	}
 }
