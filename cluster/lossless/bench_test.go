@@ -5,6 +5,7 @@ package lossless
 import (
 	"fmt"
 	"runtime"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -92,10 +93,10 @@ func benchURL(tb testing.TB, n, restarts int) *common.URL {
 		common.WithInterface(service), common.WithMethods([]string{"get", "put"}),
 		common.WithParamsValue(constant.ApplicationKey, "order"),
 		common.WithParamsValue(constant.Tagkey, lane),
-		common.WithParamsValue(constant.WeightKey, fmt.Sprint(50+10*(n%16))),
+		common.WithParamsValue(constant.WeightKey, strconv.Itoa(50+10*(n%16))),
 		common.WithParamsValue(constant.ReleaseKey, "dubbo-golang-3.3.2"),
-		common.WithParamsValue(constant.TimestampKey, fmt.Sprint(started/1000)),
-		common.WithParamsValue(tag.MetaStartTime, fmt.Sprint(started)),
+		common.WithParamsValue(constant.TimestampKey, strconv.FormatInt(started/1000, 10)),
+		common.WithParamsValue(tag.MetaStartTime, strconv.FormatInt(started, 10)),
 		common.WithParamsValue(tag.MetaWarmupTime, "0"),
 		common.WithParamsValue(tag.MetaIncarnation, fmt.Sprintf("%012x%04x", restarts, n)))
 	if err != nil {
@@ -165,16 +166,8 @@ func BenchmarkPush(b *testing.B) {
 			for i := range urls {
 				urls[i] = benchURL(b, i, 0)
 			}
-			ref := benchReference()
+			dubbo := theirs(urls)
 			before := heap()
-			theirs := make([]base.Invoker, n)
-			for i, u := range urls {
-				theirs[i] = &benchInvoker{base.NewBaseInvoker(u.MergeURL(ref))}
-			}
-			dubbo := heap() - before
-			runtime.KeepAlive(theirs)
-			theirs = nil
-			before = heap()
 			r := newFleetRig(b, urls)
 			defer r.Destroy()
 			own := float64(heap()-before-dubbo) / float64(n)
@@ -212,6 +205,19 @@ func BenchmarkPush(b *testing.B) {
 			b.ReportMetric(float64(longest.Nanoseconds()), "max-ns")
 		})
 	}
+}
+
+// theirs is the heap of the providers' invokers with their URLs, which any directory
+// keeps.
+func theirs(urls []*common.URL) int64 {
+	before, ref := heap(), benchReference()
+	list := make([]base.Invoker, len(urls))
+	for i, u := range urls {
+		list[i] = &benchInvoker{base.NewBaseInvoker(u.MergeURL(ref))}
+	}
+	used := heap() - before
+	runtime.KeepAlive(list)
+	return used
 }
 
 // heap is what is in use after a collection.

@@ -52,11 +52,11 @@ func (r role) call(in *json.Decoder) {
 	r.reachAll(once)
 	for {
 		var o order
-		if err := in.Decode(&o); errors.Is(err, io.EOF) {
+		err := in.Decode(&o)
+		if errors.Is(err, io.EOF) {
 			os.Exit(0)
-		} else {
-			check(err)
 		}
+		check(err)
 		said, err := json.Marshal(o.take(once))
 		check(err)
 		say(string(said))

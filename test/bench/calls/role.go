@@ -138,7 +138,8 @@ func (*Handler) Call(_ context.Context, in string) (string, error) { return in, 
 
 // serve runs a provider on all of its ports until nobody talks to it any more.
 func (r role) serve() {
-	protocols := []dubbo.InstanceOption{dubbo.WithMetadataServicePort(r.Metadata)}
+	protocols := make([]dubbo.InstanceOption, 0, 1+len(r.Ports))
+	protocols = append(protocols, dubbo.WithMetadataServicePort(r.Metadata))
 	for name, ports := range r.Ports {
 		protocols = append(protocols, dubbo.WithProtocol(protocol.WithProtocol(name), protocol.WithID(name), protocol.WithIp("127.0.0.1"), protocol.WithPort(ports[0])))
 		everywhere := &manyPorts{extension.GetProtocol(name), ports}
