@@ -8,6 +8,8 @@ require (
 	github.com/graylane/graylane v0.0.0
 )
 
+require github.com/golang/mock v1.6.0 // indirect
+
 require (
 	github.com/RoaringBitmap/roaring v1.2.3 // indirect
 	github.com/Workiva/go-datastructures v1.0.52 // indirect
