@@ -53,6 +53,10 @@ func TestWeight(t *testing.T) {
 		{"0", "30", 30},
 		{"100", "-1", 100},
 		{"100", "x", 100},
+		{"100", "0.4", 0.4},
+		{"100", "NaN", 100},
+		{"100", "Inf", 1e9},
+		{"100", "1e300", 1e9},
 	} {
 		get := func(key string) string {
 			return map[string]string{"weight": tc.published, RegistryWeight: tc.registry}[key]
