@@ -122,8 +122,13 @@ func weighed(list []registry.ServiceInstance, discovery string) []registry.Servi
 			continue
 		}
 		d, ok := w.ServiceInstance.(*registry.DefaultServiceInstance)
+		if !ok {
+			continue
+		}
+		word, told := d.Metadata[meta.RegistryWeight] // by our registry/nacos; dubbo-go's lets us guess
 		switch {
-		case !ok:
+		case told:
+			w.weight, w.unweighed = word, word == "" && d.Metadata[constant.WeightKey] == ""
 		case d.Weight == 1 && d.Metadata[constant.WeightKey] == "":
 			w.unweighed = true
 		default:

@@ -3,6 +3,7 @@
 package discovery
 
 import (
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -58,7 +59,7 @@ type provider struct {
 	watch    uint64             // hash of that name, which is long
 	retry    *time.Timer
 	left     time.Time // when the last registry ceased to list it, else zero
-	replaced bool      // another incarnation has its address
+	replaced bool      // another incarnation has its address, or it must not be called
 }
 
 // param returns what the provider's registries say under key: the first that says
@@ -175,6 +176,14 @@ func (d *Directory) describe(p *provider) (tag string, weight float64) {
 	return d.param(p, constant.Tagkey), meta.Weight(func(key string) string { return d.param(p, key) })
 }
 
+// whole is a weight for those who know no fractions and take 0 for unset.
+func whole(weight float64) int {
+	if weight <= 0 {
+		return 0
+	}
+	return max(1, int(math.Round(weight)))
+}
+
 // weigh makes dubbo-go's balancers, which read the URL, see the weight that ours
 // sees and no age. They take 0 for a weight, also where a method's settings say
 // nothing of it, and round robin then gives everything to the first provider; their
@@ -184,7 +193,7 @@ func weigh(u *common.URL, weight float64) {
 	if conf.Current().Mode != conf.Enforce {
 		return
 	}
-	u.SetParam(constant.WeightKey, strconv.Itoa(int(weight)))
+	u.SetParam(constant.WeightKey, strconv.Itoa(whole(weight)))
 	u.DelParam(constant.RemoteTimestampKey)
 	var unset []string
 	u.RangeParams(func(key, value string) bool {

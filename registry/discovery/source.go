@@ -15,6 +15,7 @@ import (
 	"github.com/dubbogo/gost/log/logger"
 
 	"github.com/graylane/graylane/internal/conf"
+	"github.com/graylane/graylane/internal/meta"
 )
 
 // source is what one registry says of the providers of a [Directory], or of one
@@ -77,9 +78,12 @@ func (s *source) Notify(e *registry.ServiceEvent) {
 	if d.gone {
 		return
 	}
-	if e.Action == remoting.EventTypeDel {
+	switch {
+	case e.Action == remoting.EventTypeDel:
 		s.drop(d.identify(e.Service))
-	} else {
+	case drained(e.Service):
+		s.expel(d.identify(e.Service))
+	default:
 		s.add(d.identify(e.Service), e.Service)
 	}
 	d.publish()
@@ -88,24 +92,32 @@ func (s *source) Notify(e *registry.ServiceEvent) {
 
 // NotifyAll implements dubbo-go's NotifyListener for a complete list. An empty
 // one is held back for discovery.empty-protection while endpoints are known that
-// have not said that they leave.
+// have not said that they leave. A provider to which the registry's operator gave
+// the weight 0 gets no call from now on, whatever else the list says.
 func (s *source) NotifyAll(events []*registry.ServiceEvent, done func()) {
 	if done != nil {
 		defer done()
 	}
 	d := s.d
-	var present []*common.URL
+	var present, out []*common.URL
 	for _, e := range events {
-		if d.accepts(e.Service) && e.Action != remoting.EventTypeDel {
+		switch {
+		case !d.accepts(e.Service) || e.Action == remoting.EventTypeDel:
+		case drained(e.Service):
+			out = append(out, e.Service)
+		default:
 			present = append(present, e.Service)
 		}
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.gone || len(present) == 0 && s.hold() {
+	if d.gone || len(present) == 0 && len(out) == 0 && s.hold() {
 		return
 	}
 	s.unhold()
+	for _, u := range out {
+		s.expel(d.identify(u))
+	}
 	s.replace(present)
 	d.publish()
 	s.heard()
@@ -229,6 +241,24 @@ func (s *source) drop(id identity) {
 		s.d.remove(p)
 	} else {
 		s.d.refresh(p)
+	}
+}
+
+// drained reports whether the registry's operator gave the provider the weight 0.
+func drained(u *common.URL) bool {
+	return u.GetParam(meta.RegistryWeight, "") != "" && meta.Weight(func(key string) string { return u.GetParam(key, "") }) == 0
+}
+
+// expel drops a provider whose weight is 0. Unlike one that left it gets no call
+// even where there is nothing else. d.mu is held.
+func (s *source) expel(id identity) {
+	p, ok := s.named[id]
+	if !ok {
+		p, ok = s.d.known[id]
+	}
+	s.drop(id)
+	if ok && len(p.listed) == 0 {
+		p.replaced = true
 	}
 }
 
