@@ -11,5 +11,6 @@ import (
 
 	_ "github.com/graylane/graylane"                    // the core
 	_ "github.com/graylane/graylane/registry/etcd"      // instead of dubbo-go's etcd parts, which miss changes
+	_ "github.com/graylane/graylane/registry/nacos"     // instead of dubbo-go's Nacos registry, which loses tags and instances
 	_ "github.com/graylane/graylane/registry/zookeeper" // follows rules in a ZooKeeper config centre
 )
