@@ -128,7 +128,7 @@ func (s *shared) wait(ctx context.Context, done func() bool) error {
 			if cause == nil {
 				cause = ctx.Err()
 			}
-			return fmt.Errorf("nacos: registry %s did not do it within %v: %w", s.address.where(), time.Since(began).Round(time.Millisecond), cause)
+			return fmt.Errorf("nacos: registry %s: not done within %v: %w", s.address.where(), time.Since(began).Round(time.Millisecond), cause)
 		}
 	}
 }
