@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"dubbo.apache.org/dubbo-go/v3/common"
 	"dubbo.apache.org/dubbo-go/v3/common/constant"
@@ -43,12 +44,18 @@ func serve(t *testing.T, k kind, run func(ctx context.Context, in string) (strin
 	if testing.Short() {
 		t.Skip("starts servers")
 	}
+	k.unlessRacing(t)
 	p := &provider{kind: k, name: fmt.Sprintf("graylane.wire%d", services.Add(1))}
-	port := must(freePort())(t)
-	p.addr = fmt.Sprintf("127.0.0.1:%d", port)
 	ins := must(instance())(t)
-	srv := must(ins.NewServer(server.WithServerProtocol(protocol.WithProtocol(k.protocol), protocol.WithID(k.protocol),
-		protocol.WithIp("127.0.0.1"), protocol.WithPort(port))))(t)
+	var protocols []server.ServerOption // both: one that is left out would listen on all addresses
+	for _, name := range []string{constant.TriProtocol, constant.DubboProtocol} {
+		port := must(freePort())(t)
+		if name == k.protocol {
+			p.addr = fmt.Sprintf("127.0.0.1:%d", port)
+		}
+		protocols = append(protocols, server.WithServerProtocol(protocol.WithProtocol(name), protocol.WithID(name), protocol.WithIp("127.0.0.1"), protocol.WithPort(port)))
+	}
+	srv := must(ins.NewServer(protocols...))(t)
 	h := &Handler{p.name, func(ctx context.Context, in string) (string, error) {
 		p.calls.Add(1)
 		return run(ctx, in)
@@ -67,18 +74,30 @@ func serve(t *testing.T, k kind, run func(ctx context.Context, in string) (strin
 		t.Fatal(err)
 	}
 	// dubbo-go exports its own services once a process; each server here wants them.
-	for _, own := range []string{"grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"} {
-		for _, p := range []string{constant.TriProtocol, constant.DubboProtocol} {
-			_ = common.ServiceMap.UnRegister(own, p, own)
-		}
-	}
+	eachOwn(func(name, protocol string) { _ = common.ServiceMap.UnRegister(name, protocol, name) })
 	go func() {
 		if err := srv.Serve(); err != nil {
 			panic(err)
 		}
 	}()
 	awaitPort(t, p.addr)
+	eachOwn(func(name, protocol string) { // else they might come after the next server's
+		for deadline := time.Now().Add(20 * time.Second); common.ServiceMap.GetService(protocol, name, "", "") == nil; time.Sleep(time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("no %s over %s", name, protocol)
+			}
+		}
+	})
 	return p
+}
+
+// eachOwn names the services that dubbo-go exports by itself.
+func eachOwn(f func(name, protocol string)) {
+	for _, name := range []string{"grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"} {
+		for _, protocol := range []string{constant.TriProtocol, constant.DubboProtocol} {
+			f(name, protocol)
+		}
+	}
 }
 
 // info describes the handler as protoc's code would: by protobuf messages over
