@@ -47,8 +47,12 @@ func serve(t *testing.T, k kind, run func(ctx context.Context, in string) (strin
 	k.unlessRacing(t)
 	p := &provider{kind: k, name: fmt.Sprintf("graylane.wire%d", services.Add(1))}
 	ins := must(instance())(t)
-	var protocols []server.ServerOption // both: one that is left out would listen on all addresses
-	for _, name := range []string{constant.TriProtocol, constant.DubboProtocol} {
+	names := []string{constant.TriProtocol} // always: left out it would listen on all addresses
+	if k.protocol != constant.TriProtocol {
+		names = append(names, k.protocol)
+	}
+	var protocols []server.ServerOption
+	for _, name := range names {
 		port := must(freePort())(t)
 		if name == k.protocol {
 			p.addr = fmt.Sprintf("127.0.0.1:%d", port)
@@ -74,14 +78,14 @@ func serve(t *testing.T, k kind, run func(ctx context.Context, in string) (strin
 		t.Fatal(err)
 	}
 	// dubbo-go exports its own services once a process; each server here wants them.
-	eachOwn(func(name, protocol string) { _ = common.ServiceMap.UnRegister(name, protocol, name) })
+	eachOwn(names, func(name, protocol string) { _ = common.ServiceMap.UnRegister(name, protocol, name) })
 	go func() {
 		if err := srv.Serve(); err != nil {
 			panic(err)
 		}
 	}()
 	awaitPort(t, p.addr)
-	eachOwn(func(name, protocol string) { // else they might come after the next server's
+	eachOwn(names, func(name, protocol string) { // else they might come after the next server's
 		for deadline := time.Now().Add(20 * time.Second); common.ServiceMap.GetService(protocol, name, "", "") == nil; time.Sleep(time.Millisecond) {
 			if time.Now().After(deadline) {
 				t.Fatalf("no %s over %s", name, protocol)
@@ -92,9 +96,9 @@ func serve(t *testing.T, k kind, run func(ctx context.Context, in string) (strin
 }
 
 // eachOwn names the services that dubbo-go exports by itself.
-func eachOwn(f func(name, protocol string)) {
+func eachOwn(protocols []string, f func(name, protocol string)) {
 	for _, name := range []string{"grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"} {
-		for _, protocol := range []string{constant.TriProtocol, constant.DubboProtocol} {
+		for _, protocol := range protocols {
 			f(name, protocol)
 		}
 	}
