@@ -14,8 +14,10 @@ import (
 
 	"dubbo.apache.org/dubbo-go/v3/cluster/router"
 	"dubbo.apache.org/dubbo-go/v3/common"
+	"dubbo.apache.org/dubbo-go/v3/common/config"
 	"dubbo.apache.org/dubbo-go/v3/common/constant"
 	"dubbo.apache.org/dubbo-go/v3/common/extension"
+	"dubbo.apache.org/dubbo-go/v3/config_center"
 	"dubbo.apache.org/dubbo-go/v3/protocol/base"
 	"github.com/dubbogo/gost/log/logger"
 )
@@ -29,6 +31,9 @@ type Chain struct {
 	url     *common.URL // of the registry; its SubURL is the reference
 	asks    *common.URL // the consumer's URL as dubbo-go shows it to routers
 	members []*member   // by priority
+	// center is read once: dubbo-go guards it by nothing. One that is down at the
+	// start is there nevertheless, see cluster/rulecenter.
+	center config_center.DynamicConfiguration
 
 	running atomic.Pointer[[]router.PriorityRouter] // nil: none has anything to say
 	list    atomic.Pointer[[]base.Invoker]          // the newest
@@ -59,7 +64,7 @@ func New(u *common.URL, skip string) *Chain {
 		own.CompareAndSwapParam(constant.ApplicationKey, "", ref.GetParam(constant.ApplicationKey, ""))
 	}
 	c := &Chain{
-		url: own, asks: consumer(ref),
+		url: own, asks: consumer(ref), center: config.GetEnvInstance().GetDynamicConfiguration(),
 		dirty: make(chan struct{}, 1), heard: make(chan struct{}), done: make(chan struct{}),
 	}
 	for name, factory := range extension.GetRouterFactories() {

@@ -12,7 +12,6 @@ import (
 
 	"dubbo.apache.org/dubbo-go/v3/cluster/router"
 	"dubbo.apache.org/dubbo-go/v3/common"
-	"dubbo.apache.org/dubbo-go/v3/common/config"
 	"dubbo.apache.org/dubbo-go/v3/common/constant"
 	"dubbo.apache.org/dubbo-go/v3/config_center"
 	"dubbo.apache.org/dubbo-go/v3/global"
@@ -143,11 +142,11 @@ func (r *rules) keys(list []base.Invoker) []string {
 }
 
 // follow listens for the rules of these keys and no longer for others, and reads
-// those with news. It returns false if there was something that it could not ask.
+// those with news. It returns false if there was something that it could not read.
 func (r *rules) follow(keys []string) (complete bool) {
-	center := config.GetEnvInstance().GetDynamicConfiguration()
+	center := r.c.center
 	if center == nil {
-		return false
+		return true
 	}
 	complete = true
 	for _, key := range keys {
