@@ -63,8 +63,8 @@ type provider struct {
 	executed atomic.Int64 // of those, handled
 }
 
-// begun counts the calls that came to any of them.
-var begun atomic.Int64
+// ended counts the calls that any of them has answered.
+var ended atomic.Int64
 
 // scripts are all providers by address.
 var scripts sync.Map
@@ -85,7 +85,7 @@ type scriptedInvoker struct {
 
 func (i *scriptedInvoker) Invoke(_ context.Context, inv base.Invocation) result.Result {
 	i.p.attempts.Add(1)
-	begun.Add(1)
+	defer ended.Add(1)
 	res := i.p.answer(inv)
 	if res.Error() == nil {
 		i.p.executed.Add(1)
