@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+//nolint:thelper // the functions that TestNacos lists are the tests themselves
 package nacos
 
 import (
@@ -298,15 +299,15 @@ func testApplicationWire(t *testing.T, s *rig.Server) {
 			t.Fatal(err)
 		}
 		ours := newDiscovery(t, registryURL(s.Address(), overrideKey, tc.override))
-		make := func(port int) *registry.DefaultServiceInstance {
+		describe := func(port int) *registry.DefaultServiceInstance {
 			i := instance(application, port, map[string]string{"dubbo.tag": "gray", "a": "b c", "weight": "100"})
 			i.ID, i.Weight = "x", tc.weight
 			return i
 		}
-		if err := plain.Register(make(20001)); err != nil {
+		if err := plain.Register(describe(20001)); err != nil {
 			t.Fatal(err)
 		}
-		i := make(20002)
+		i := describe(20002)
 		if err := ours.Register(i); err != nil {
 			t.Fatal(err)
 		}
@@ -660,6 +661,10 @@ func testOutage(t *testing.T, s *rig.Server, dir string) {
 	go func() { registered <- patient.Register(provider(service, "tri", 4)) }()
 	if err := d.Unregister(instance(application, 3, nil)); err != nil {
 		t.Error(err)
+	}
+
+	if _, _, empty := providers.counts(); empty != 0 {
+		t.Errorf("%d empty lists while Nacos was down, want none", empty)
 	}
 
 	// 3.
