@@ -86,6 +86,13 @@ func instance(more ...dubbo.InstanceOption) *dubbo.Instance {
 	return ins
 }
 
+// registered is what this process has registered: a provider of Graylane's looks
+// whether callers see it.
+var registered struct { //nolint:gochecknoglobals // dubbo-go makes more than one registry object
+	sync.Mutex
+	urls []*common.URL
+}
+
 // listed is a registry that lists what its client was told, and tells what its
 // provider registers.
 type listed struct {
@@ -104,6 +111,9 @@ func (*listed) UnSubscribe(*common.URL, registry.NotifyListener) error { return 
 // Register tells the ports of the service's own protocol; each service is exported
 // over both.
 func (l *listed) Register(u *common.URL) error {
+	registered.Lock()
+	registered.urls = append(registered.urls, u.Clone())
+	registered.Unlock()
 	if services[u.Protocol] == u.Service() {
 		for _, port := range l.ports[u.Protocol] {
 			say(at(u, port).String())
@@ -121,6 +131,11 @@ func (l *listed) LoadSubscribeInstances(_ *common.URL, to registry.NotifyListene
 		}
 		events = append(events, &registry.ServiceEvent{Action: remoting.EventTypeUpdate, Service: u})
 	}
+	registered.Lock()
+	for _, u := range registered.urls {
+		events = append(events, &registry.ServiceEvent{Action: remoting.EventTypeUpdate, Service: u.Clone()})
+	}
+	registered.Unlock()
 	done := make(chan struct{})
 	to.NotifyAll(events, func() { close(done) })
 	<-done
