@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//go:build unix
+//go:build linux
 
 package child
 
@@ -15,11 +15,7 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"go.uber.org/goleak"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // lines collects what a process writes.
 type lines struct {
@@ -117,11 +113,7 @@ func TestKillTakesTheGroup(t *testing.T) {
 	if err := p.Kill(); err != nil {
 		t.Errorf("killing again: %v", err)
 	}
-	for end := time.Now().Add(10 * time.Second); running(pid); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("its child %d outlived it", pid)
-		}
-	}
+	awaitGone(t, pid)
 }
 
 // running reports whether a process is there and not a zombie.

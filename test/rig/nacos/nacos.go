@@ -27,6 +27,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/graylane/graylane/internal/testkit/child"
 	"github.com/graylane/graylane/test/rig/internal/jvm"
 )
 
@@ -51,7 +52,7 @@ const attempts = 3
 // Server is a running Nacos server, made by [Start].
 type Server struct {
 	port int
-	proc *jvm.Process
+	proc *child.Process
 }
 
 // Start runs a standalone server, its data and its log (out.log) in dir, which
@@ -119,8 +120,8 @@ func start(ctx context.Context, dir string, port int, classpath string) (*Server
 			return nil, fmt.Errorf("nacos: %w", err)
 		}
 	}
-	logPath := filepath.Join(dir, "out.log")
-	proc, err := jvm.Start(dir, logPath, "java", arguments(dir, home, port, classpath)...)
+	logPath := filepath.Join(dir, child.LogName)
+	proc, err := child.Start(dir, append([]string{"java"}, arguments(dir, home, port, classpath)...), nil, func(string) {})
 	if err != nil {
 		return nil, err
 	}

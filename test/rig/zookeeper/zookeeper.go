@@ -23,6 +23,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/graylane/graylane/internal/testkit/child"
 	"github.com/graylane/graylane/test/rig/internal/jvm"
 )
 
@@ -50,7 +51,7 @@ type Server struct {
 	dir       string
 	address   string
 	classpath string
-	proc      *jvm.Process
+	proc      *child.Process
 }
 
 // Start runs a standalone server, its data and its log (out.log) in dir, which is
@@ -124,12 +125,14 @@ func (s *Server) run(ctx context.Context) error {
 			return fmt.Errorf("zookeeper: %w", err)
 		}
 	}
-	out := filepath.Join(s.dir, "out.log")
-	s.proc, err = jvm.Start(s.dir, out, "java",
+	out := filepath.Join(s.dir, child.LogName)
+	s.proc, err = child.Start(s.dir, []string{
+		"java",
 		"-Xms32m", "-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
-		"-Dlogback.configurationFile="+logging,
+		"-Dlogback.configurationFile=" + logging,
 		"-Dzookeeper.forceSync=no", // the data need not survive a power cut
-		"-cp", s.classpath, "org.apache.zookeeper.server.ZooKeeperServerMain", settings)
+		"-cp", s.classpath, "org.apache.zookeeper.server.ZooKeeperServerMain", settings,
+	}, nil, func(string) {})
 	if err != nil {
 		return err
 	}

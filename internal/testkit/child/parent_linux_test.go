@@ -1,35 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package jvm
+package child
 
 import (
 	"bufio"
-	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"go.uber.org/goleak"
 )
 
 // parentEnv makes this test binary start a child, print its pid and wait.
-const parentEnv = "GRAYLANE_RIG_PARENT"
+const parentEnv = "GRAYLANE_CHILD_PARENT"
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(parentEnv); dir != "" {
-		p, err := Start(dir, filepath.Join(dir, "out.log"), "sleep", "600")
+		p, err := Start(dir, []string{"sleep", "600"}, nil, func(string) {})
 		if err != nil {
 			fmt.Println(err)
 			os.Exit(1)
 		}
-		fmt.Println(p.pid)
-		<-p.done
+		fmt.Println(p.PID())
+		<-p.Done()
 		os.Exit(0)
 	}
-	os.Exit(m.Run())
+	goleak.VerifyTestMain(m)
 }
 
 // A server must not outlive a test run that was killed.
@@ -67,31 +67,6 @@ func TestChildDiesWithItsParent(t *testing.T) {
 	awaitGone(t, pid)
 }
 
-func TestKillEndsTheProcess(t *testing.T) {
-	dir := t.TempDir()
-	p, err := Start(dir, filepath.Join(dir, "out.log"), "sleep", "600")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !running(p.pid) {
-		t.Fatalf("child %d is not there", p.pid)
-	}
-	if err := p.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	if running(p.pid) {
-		t.Errorf("child %d is there after kill", p.pid)
-	}
-}
-
-func TestStartProcessReportsWhatCannotStart(t *testing.T) {
-	dir := t.TempDir()
-	_, err := Start(dir, filepath.Join(dir, "out.log"), filepath.Join(dir, "no-such-program"))
-	if err == nil || !strings.Contains(err.Error(), "no-such-program") {
-		t.Errorf("err = %v, want one that names the program", err)
-	}
-}
-
 func awaitGone(t *testing.T, pid int) {
 	t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
@@ -104,15 +79,4 @@ func awaitGone(t *testing.T, pid int) {
 			t.Fatalf("process %d still runs", pid)
 		}
 	}
-}
-
-// running reports whether a process exists and is no zombie: in a container
-// nobody may reap an orphan.
-func running(pid int) bool {
-	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-	if err != nil {
-		return false
-	}
-	after := stat[bytes.LastIndexByte(stat, ')')+1:]
-	return !bytes.HasPrefix(bytes.TrimSpace(after), []byte("Z"))
 }

@@ -8,22 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"syscall"
 )
-
-// bind gives the command a process group of its own, which its cancellation
-// kills whole, and ties it to the thread that starts it where the system can.
-func bind(cmd *exec.Cmd) {
-	cmd.SysProcAttr = attributes()
-	cmd.Cancel = func() error {
-		err := syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
-		if errors.Is(err, syscall.ESRCH) {
-			return os.ErrProcessDone
-		}
-		return err
-	}
-}
 
 // lockFile takes an exclusive lock on a file, which it creates, and returns
 // what releases it. It waits while another process holds it.

@@ -4,10 +4,5 @@
 
 package jvm
 
-import "os/exec"
-
-// No process groups here: the command alone is killed, which is Java itself.
-func bind(*exec.Cmd) {}
-
 // No file lock here: two processes that start cold may both run Maven.
 func lockFile(string) (unlock func(), err error) { return func() {}, nil }
