@@ -40,8 +40,9 @@ import (
 	_ "dubbo.apache.org/dubbo-go/v3/registry/protocol"
 	_ "dubbo.apache.org/dubbo-go/v3/registry/servicediscovery"
 
-	// Graylane: this is all that enables it. Its etcd parts take the place of
-	// dubbo-go's, whose consumers do not see instances come and go.
+	// Graylane: this is all that enables it. Its etcd and Nacos parts take the place
+	// of dubbo-go's, whose consumers do not see instances come and go, or lose tags.
 	_ "github.com/graylane/graylane"
-	_ "github.com/graylane/graylane/registry/etcd" // its etcd parts
+	_ "github.com/graylane/graylane/registry/etcd"  // its etcd parts
+	_ "github.com/graylane/graylane/registry/nacos" // its Nacos parts
 )
