@@ -12,6 +12,7 @@ import (
 
 	"dubbo.apache.org/dubbo-go/v3/common"
 	"dubbo.apache.org/dubbo-go/v3/global"
+	"dubbo.apache.org/dubbo-go/v3/protocol/base"
 )
 
 // TestDecodeNothing: no rule, and no fault.
@@ -78,7 +79,7 @@ func TestDecodeFiles(t *testing.T) {
 		}
 		for env, want := range map[string]bool{w.inParams: true, w.outOfParams: false} {
 			u := common.NewURLWithOptions(common.WithParamsValue("env", env))
-			if env != "" && r.tags[0].matches(&candidate{address: "10.0.0.1:1", url: u}, false) != want {
+			if env != "" && r.tags[0].matches(&candidate{address: "10.0.0.1:1", list: invokers{base.NewBaseInvoker(u)}}, false) != want {
 				t.Errorf("%s: env=%s is in the lane: %t", name, env, !want)
 			}
 		}

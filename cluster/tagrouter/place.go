@@ -96,9 +96,9 @@ func place(list members, rules func(app string) *Rule, java bool) *placement {
 	}
 	known := map[string]*application{}
 	var last *application
-	inLane := make([]bool, size) // by rule
+	var tagged []int32 // for whom the rules must have been read first
 	for n := range size {
-		app, own, address := list.at(n)
+		app, own, address := list.at(n) // a look at 10,000 instances costs as much as all the rest
 		p.untagged = p.untagged || own == ""
 		if java {
 			app = first
@@ -116,16 +116,18 @@ func place(list members, rules func(app string) *Rule, java bool) *placement {
 			}
 		}
 		p.of[n] = last
-		if last.rule != nil {
-			inLane[n] = p.apply(last, int32(n), address, list.url(n))
+		in := last.rule != nil && p.apply(last, n, address, list)
+		switch {
+		case own != "":
+			tagged = append(tagged, int32(n))
+		case !in:
+			p.put("", int32(n))
 		}
 	}
-	for n := range size {
-		_, own, _ := list.at(n)
-		if own == "" && inLane[n] || own != "" && p.of[n].says(own) {
-			continue
+	for _, n := range tagged {
+		if _, own, _ := list.at(int(n)); !p.of[n].says(own) {
+			p.put(own, n)
 		}
-		p.put(own, int32(n))
 	}
 	return p
 }
@@ -160,8 +162,8 @@ func (p *placement) in(name string) []int32 {
 }
 
 // apply puts one member into the lanes that its application's rule names.
-func (p *placement) apply(a *application, n int32, address string, u *common.URL) (in bool) {
-	c := candidate{address: address, url: u}
+func (p *placement) apply(a *application, n int, address string, list members) (in bool) {
+	c := candidate{address: address, list: list, n: n}
 	for i := range a.rule.tags {
 		t := &a.rule.tags[i]
 		if p.java && t.addresses == nil && !a.rule.v3 {
@@ -169,7 +171,7 @@ func (p *placement) apply(a *application, n int32, address string, u *common.URL
 		}
 		if t.matches(&c, p.java) {
 			in, a.matched[i] = true, true
-			p.put(t.name, n)
+			p.put(t.name, int32(n))
 		}
 	}
 	return in

@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"strings"
 
-	"dubbo.apache.org/dubbo-go/v3/common"
-
 	"github.com/graylane/graylane/filter/tag"
 )
 
@@ -89,7 +87,8 @@ func (t *ruleTag) matches(c *candidate, java bool) bool {
 // once.
 type candidate struct {
 	address string
-	url     *common.URL
+	list    members
+	n       int
 
 	located, read bool
 	at            location
@@ -105,7 +104,7 @@ func (c *candidate) location() *location {
 
 func (c *candidate) params() params {
 	if !c.read {
-		c.read, c.of = true, paramsOf(c.url)
+		c.read, c.of = true, paramsOf(c.list.url(c.n))
 	}
 	return c.of
 }
