@@ -81,6 +81,16 @@ bench-smoke: ## every benchmark once, to see that it works
 	$(kitex) -run '^$$' -bench . -benchtime 1x .
 	go run ./test/bench/calls -pairs 1 -turn 50ms -n 3
 
+.PHONY: chaos
+chaos: ## providers die in every way, in all twelve cells; the table in .tmp/chaos.md (about an hour)
+	@mkdir -p .tmp
+	GRAYLANE_REQUIRE=all go test -count=1 -timeout 120m ./test/chaos -matrix -events all -report $(CURDIR)/.tmp/chaos.md
+
+.PHONY: chaos-baseline
+chaos-baseline: ## the same with plain dubbo-go, not judged; the table in .tmp/chaos-baseline.md
+	@mkdir -p .tmp
+	GRAYLANE_REQUIRE=all go test -count=1 -timeout 120m ./test/chaos -matrix -events all -plain -report $(CURDIR)/.tmp/chaos-baseline.md
+
 .PHONY: fuzz
 fuzz: ## each fuzz target for a while (FUZZTIME=10s)
 	@set -e; for dir in $(fuzz_packages); do \

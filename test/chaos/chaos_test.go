@@ -78,7 +78,11 @@ func TestChaos(t *testing.T) {
 		t.Run(c.String(), func(t *testing.T) {
 			address := registryFor(t, c.registry)
 			began := time.Now()
-			f := newFleet(t, c, address, *plain)
+			pace := counted
+			if *matrix || *only != "" {
+				pace = measured
+			}
+			f := newFleet(t, c, address, pace, *plain)
 			var mine []*row
 			for _, e := range events(*which == "all") {
 				if chosen(e) {

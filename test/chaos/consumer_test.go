@@ -57,6 +57,8 @@ func (s spec) consume() {
 	signal.Notify(signals, signalIdle, signalLonger)
 	send := s.dial()
 	var calls sync.WaitGroup
+	var mu sync.Mutex
+	inFlight := map[string]time.Time{}
 	one := func(n int, long bool) {
 		c := call{ID: fmt.Sprintf("%s-%06d", s.Name, n), Long: long}
 		r, timeout := request{c.ID, work}, s.Timeout
@@ -65,9 +67,12 @@ func (s spec) consume() {
 			c.ID = r.id
 		}
 		calls.Add(1)
+		c.Start = time.Now()
+		mu.Lock()
+		inFlight[c.ID] = c.Start
+		mu.Unlock()
 		go func() {
 			defer calls.Done()
-			c.Start = time.Now()
 			ctx, cancel := context.WithTimeout(context.Background(), timeout)
 			defer cancel()
 			by, err := send(ctx, r, timeout)
@@ -75,6 +80,15 @@ func (s spec) consume() {
 			if err != nil {
 				c.Err = err.Error()
 			}
+			mu.Lock()
+			delete(inFlight, c.ID)
+			c.Oldest = c.End
+			for _, at := range inFlight {
+				if at.Before(c.Oldest) {
+					c.Oldest = at
+				}
+			}
+			mu.Unlock()
 			say(c.String())
 		}()
 	}

@@ -11,7 +11,9 @@
 // on a pipe, written when it happens, so that what a killed process did is known
 // to the last line; the list of executions has no key, so that a duplicate shows.
 //
-// `go test ./test/chaos` runs two cells, `-matrix` all twelve, `-events all`
-// every event instead of the two that CI runs, `-plain` plain dubbo-go
-// (GRAYLANE_MODE=off), whose rows are not judged. `-report file` writes the table.
+// `go test ./test/chaos` runs two cells with less load and judges counts alone, for
+// it runs beside other tests. `-matrix` runs all twelve and looks at the clock, too;
+// `-events all` every event instead of the two that a run has by default; `-plain`
+// plain dubbo-go (GRAYLANE_MODE=off), whose rows are not judged. `-report file`
+// writes the table.
 package chaos

@@ -117,7 +117,8 @@ func parseRequest(text string) (r request, err error) {
 type call struct {
 	ID         string
 	Start, End time.Time
-	By         string // the process that answered
+	Oldest     time.Time // when the oldest call still in flight started, else End
+	By         string    // the process that answered
 	Err        string
 	Long       bool // one of those that take seconds
 }
