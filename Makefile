@@ -82,7 +82,7 @@ bench-smoke: ## every benchmark once, to see that it works
 	go run ./test/bench/calls -pairs 1 -turn 50ms -n 3
 
 .PHONY: chaos
-chaos: ## providers die in every way, in all twelve cells; the table in .tmp/chaos.md (about an hour)
+chaos: ## providers die in every way, in all twelve cells; the table in .tmp/chaos.md (more than an hour)
 	@mkdir -p .tmp
 	GRAYLANE_REQUIRE=all go test -count=1 -timeout 120m ./test/chaos -matrix -events all -report $(CURDIR)/.tmp/chaos.md
 
