@@ -98,6 +98,8 @@ type found struct {
 	url    *common.URL
 	down   bool   // dubbo-go could not set it up
 	dataID string // where dubbo-go would have read settings
+
+	opening chan error // what dubbo-go's attempt comes to, nil while there is none
 }
 
 // find looks where dubbo-go left what it knows. Its config centre tells its URL;
@@ -152,20 +154,44 @@ func urlOfConfig(c *global.CenterConfig) (*common.URL, error) {
 		common.WithUsername(c.Username), common.WithPassword(c.Password))
 }
 
-// connect returns nil once the centre answers, and is set up for dubbo-go too.
-func (w found) connect(ctx context.Context) error {
+// connect returns nil once the centre answers, and is set up for dubbo-go too; at
+// the latest with ctx it returns why not. One call at a time.
+func (w *found) connect(ctx context.Context) error {
 	if err := w.source.Check(ctx); err != nil || !w.down {
 		return err
 	}
-	inner, err := open(w.url)
-	if err == nil {
-		w.guard.connect(inner)
+	return w.open(ctx)
+}
+
+// open sets the centre up for dubbo-go; tag rules do not wait for it. dubbo-go's
+// attempt takes no context, and its client of ZooKeeper, which is one for each
+// address in the whole process, cannot be replaced: it gives up a server that
+// accepts and says nothing after 6.7 times config-center.timeout and dials again. So
+// an attempt that outlives ctx goes on, and the next call waits for it, rather than
+// start one more that would wait for the same client.
+func (w *found) open(ctx context.Context) error {
+	if w.opening == nil {
+		done := make(chan error, 1)
+		w.opening = done
+		go func() {
+			inner, err := open(w.url)
+			if err == nil {
+				w.guard.connect(inner)
+			}
+			done <- err
+		}()
 	}
-	return err
+	select {
+	case err := <-w.opening:
+		w.opening = nil
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("%s answers, but not dubbo-go's own client yet: %w", w.name, ctx.Err())
+	}
 }
 
 // require returns nil as soon as the centre answers, or why it does not.
-func (w found) require(timeout time.Duration) error {
+func (w *found) require(timeout time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	for n := 0; ; n++ {
@@ -184,7 +210,7 @@ func (w found) require(timeout time.Duration) error {
 }
 
 // lost says what else is missing when the centre is down at the start.
-func (w found) lost() string {
+func (w *found) lost() string {
 	if w.dataID == "" {
 		return ""
 	}
@@ -192,7 +218,7 @@ func (w found) lost() string {
 }
 
 // retry goes on until the centre is there.
-func (w found) retry(ctx context.Context) {
+func (w *found) retry(ctx context.Context) {
 	for n := 0; ctx.Err() == nil; n++ {
 		try, cancel := context.WithTimeout(ctx, 5*time.Second)
 		err := w.connect(try)

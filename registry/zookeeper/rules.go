@@ -28,9 +28,11 @@ const (
 	// session is what we ask for; the server bounds it. A shorter one finds a dead
 	// server sooner, a longer one survives a longer outage without reading again.
 	session = 10 * time.Second
-	// defaultGiveUp is how long a client may be without a session before it is closed
-	// and another one made: a server that has lost its data turns away clients that
-	// have seen more than it has, for ever and without a word to their watches.
+	// defaultGiveUp is how long a client may be without a session, or owe an answer,
+	// before it is ended and another one made: a server that has lost its data turns
+	// away clients that have seen more than it has, for ever and without a word to
+	// their watches; one that accepts and does not answer, as ZooKeeper may while it
+	// starts, is waited for by the client for 67 s.
 	defaultGiveUp = 15 * time.Second
 	// java is the group of Dubbo Java and dubbo-admin, and dubbo-go's where no
 	// namespace is set.
@@ -45,9 +47,10 @@ type rules struct {
 	base64  bool
 	giveUp  time.Duration
 
-	mu    sync.Mutex
-	conn  *zk.Conn  // nil until it is needed
-	alive time.Time // when it was last seen with a session, or made
+	mu     sync.Mutex
+	link   *link     // nil until it is needed
+	alive  time.Time // when it was last seen with a session, or made
+	ending sync.WaitGroup
 }
 
 var _ center.Source = (*rules)(nil)
@@ -82,57 +85,59 @@ func newRules(u *common.URL) (*rules, error) {
 // Groups implements [center.Source].
 func (r *rules) Groups() []string { return r.groups }
 
-// connection returns the session's client. It never waits for the session.
-func (r *rules) connection() (*zk.Conn, error) {
+// current returns the session's client. It never waits for the session.
+func (r *rules) current() (*link, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.conn == nil {
-		conn, _, err := zk.Connect(r.servers, session, zk.WithLogInfo(false), zk.WithLogger(quiet{}))
+	if r.link == nil {
+		l, err := newLink(r.servers)
 		if err != nil {
 			return nil, err
 		}
-		r.conn, r.alive = conn, time.Now()
+		r.link, r.alive = l, time.Now()
 	}
-	return r.conn, nil
+	return r.link, nil
 }
 
-// look closes a client that has had no session for too long; the next question
-// makes a new one.
-func (r *rules) look(conn *zk.Conn) {
+// look drops a client that has had no session for too long.
+func (r *rules) look(l *link) {
 	r.mu.Lock()
-	if conn == nil || r.conn != conn {
-		r.mu.Unlock()
-		return
-	}
-	if conn.State() == zk.StateHasSession {
+	if r.link == l && l.conn.State() == zk.StateHasSession {
 		r.alive = time.Now()
 	}
 	late := time.Since(r.alive) > r.giveUp
-	if late {
-		r.conn = nil
-	}
 	r.mu.Unlock()
 	if late {
-		conn.Close()
+		r.drop(l)
 	}
 }
 
-// quiet drops the client's log, a line a second while the server is away; we
-// say it once.
-type quiet struct{}
+// drop ends a client, if it is still the one in use: its questions fail, its watches
+// end, the next question makes a new one.
+func (r *rules) drop(l *link) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.link == l {
+		r.link = nil
+		r.ending.Go(l.end)
+	}
+}
 
-func (quiet) Printf(string, ...any) {}
+// bound drops the client if what follows takes too long, until stop is called.
+func (r *rules) bound(l *link) (stop func() bool) {
+	return time.AfterFunc(r.giveUp, func() { r.drop(l) }).Stop
+}
 
 // Follow implements [center.Source].
 func (r *rules) Follow(ctx context.Context, group, key string, tell func(text string)) {
 	node := path.Join(r.root, group, key)
 	failures := 0
 	for ctx.Err() == nil {
-		conn, err := r.connection()
+		l, err := r.current()
 		var text string
 		var watch *zk.Watcher
 		if err == nil {
-			text, watch, err = r.read(conn, node)
+			text, watch, err = r.read(l, node)
 		}
 		if err != nil {
 			if failures == 0 && ctx.Err() == nil {
@@ -140,7 +145,9 @@ func (r *rules) Follow(ctx context.Context, group, key string, tell func(text st
 			}
 			center.Pause(ctx, failures)
 			failures++
-			r.look(conn)
+			if l != nil {
+				r.look(l)
+			}
 			continue
 		}
 		if failures > 0 {
@@ -148,13 +155,13 @@ func (r *rules) Follow(ctx context.Context, group, key string, tell func(text st
 			failures = 0
 		}
 		tell(text)
-		r.await(ctx, conn, watch)
+		r.await(ctx, l, watch)
 	}
 }
 
 // await returns when the node has changed or the watch has ended, which wants the
 // node to be read again, or when ctx ends.
-func (r *rules) await(ctx context.Context, conn *zk.Conn, watch *zk.Watcher) {
+func (r *rules) await(ctx context.Context, l *link, watch *zk.Watcher) {
 	tick := time.NewTicker(r.giveUp / 3)
 	defer tick.Stop()
 	for {
@@ -162,7 +169,7 @@ func (r *rules) await(ctx context.Context, conn *zk.Conn, watch *zk.Watcher) {
 		case <-watch.EvtCh:
 			return
 		case <-tick.C:
-			r.look(conn) // closing it ends the watch
+			r.look(l) // dropping it ends the watch
 		case <-ctx.Done():
 			// The watch stays until the next change: the client's RemoveWatcher is a
 			// data race with its own reconnecting.
@@ -173,16 +180,17 @@ func (r *rules) await(ctx context.Context, conn *zk.Conn, watch *zk.Watcher) {
 
 // read returns the text of a node, "" if there is none, and a watch that was set
 // before the text was read: no change falls between.
-func (r *rules) read(conn *zk.Conn, node string) (string, *zk.Watcher, error) {
+func (r *rules) read(l *link, node string) (string, *zk.Watcher, error) {
+	defer r.bound(l)()
 	for { // again only if the node is made between the two questions
-		raw, _, watch, err := conn.GetW(node)
+		raw, _, watch, err := l.conn.GetW(node)
 		if err == nil {
 			return r.decode(raw), watch, nil
 		}
 		if !errors.Is(err, zk.ErrNoNode) {
 			return "", nil, err
 		}
-		exists, _, watch, err := conn.ExistsW(node)
+		exists, _, watch, err := l.conn.ExistsW(node)
 		if err != nil || !exists {
 			return "", watch, err
 		}
@@ -205,13 +213,14 @@ func (r *rules) Check(ctx context.Context) error {
 	if err := center.Dial(ctx, r.servers); err != nil {
 		return fmt.Errorf("zookeeper %s cannot be reached: %w", strings.Join(r.servers, ","), err)
 	}
-	conn, err := r.connection()
+	l, err := r.current()
 	if err != nil {
 		return fmt.Errorf("zookeeper %s: %w", strings.Join(r.servers, ","), err)
 	}
 	answer := make(chan error, 1)
 	go func() {
-		_, _, err := conn.Exists("/")
+		defer r.bound(l)()
+		_, _, err := l.conn.Exists("/")
 		answer <- err
 	}()
 	select {
@@ -228,10 +237,15 @@ func (r *rules) Check(ctx context.Context) error {
 // Close implements [center.Source].
 func (r *rules) Close() {
 	r.mu.Lock()
-	conn := r.conn
-	r.conn = nil
+	l := r.link
+	r.link = nil
 	r.mu.Unlock()
-	if conn != nil {
-		conn.Close()
+	switch {
+	case l == nil:
+	case l.conn.State() == zk.StateHasSession:
+		l.conn.Close() // the server hears of it
+	default:
+		l.end()
 	}
+	r.ending.Wait()
 }

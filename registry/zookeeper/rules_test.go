@@ -80,14 +80,11 @@ func TestCheckRefused(t *testing.T) {
 	}
 }
 
-// TestLostData: what no session survives, and dubbo-go's own listener neither.
-//
-//  1. a text in base64 is followed, the centre answers
-//  2. the server stops and loses its data, sessions included
-//  3. it comes back: the text is gone, changes and a delete are told as before.
-func TestLostData(t *testing.T) {
+// serve starts a server.
+func serve(t *testing.T, dir string) *zookeeper.Server {
+	t.Helper()
 	if testing.Short() {
-		t.Skip("starts a JVM twice: not in -short")
+		t.Skip("starts a JVM: not in -short")
 	}
 	if err := zookeeper.Missing(); err != nil {
 		if os.Getenv("GRAYLANE_REQUIRE") == "all" {
@@ -95,12 +92,23 @@ func TestLostData(t *testing.T) {
 		}
 		t.Skip(err)
 	}
-	dir := t.TempDir()
 	s, err := zookeeper.Start(t.Context(), dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+// TestLostData: what no session survives, and dubbo-go's own listener neither.
+//
+//  1. a text in base64 is followed, the centre answers
+//  2. the server stops and loses its data, sessions included
+//  3. it comes back: the text is gone, changes and a delete are told as before.
+func TestLostData(t *testing.T) {
+	dir := t.TempDir()
+	s := serve(t, dir)
+	var err error
 	var writer *zk.Conn
 	var closeWriter func()
 	connect := func() {
