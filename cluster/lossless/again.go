@@ -36,7 +36,7 @@ func (i *Invoker) again(c *call, e *endpoint.Endpoint, d tagrouter.Decision, v v
 		if v.strike {
 			strike(e, d)
 		}
-		if more && c.unary && !(c.option && c.late()) && c.repeated < i.repeats(c, retry) && i.pay(share) {
+		if more && c.unary && (!c.option || !c.late()) && c.repeated < i.repeats(c, retry) && i.pay(share) {
 			c.repeated++
 			stats.retried.Add(1)
 			c.restart()

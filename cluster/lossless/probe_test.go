@@ -66,6 +66,7 @@ func TestAlive(t *testing.T) {
 
 // greet reads a greeting and answers with one byte.
 func greet(t *testing.T, c net.Conn, hello string) {
+	t.Helper()
 	got := make([]byte, len(hello))
 	if _, err := io.ReadFull(c, got); err != nil || string(got) != hello {
 		t.Errorf("read %q, %v", got, err)

@@ -77,7 +77,7 @@ func TestWeightsInForce(t *testing.T) {
 			}
 			answered := func() {
 				t.Helper()
-				for n := 0; n < 10_000; n++ {
+				for range 10_000 {
 					missing := false
 					for _, p := range fleet {
 						missing = missing || p.calls.Load() == 0
@@ -131,7 +131,7 @@ func TestWeightsInForce(t *testing.T) {
 			if young.e.Warm() {
 				t.Errorf("skew %v: warm before its end", skew)
 			}
-			time.Sleep(1)
+			time.Sleep(time.Nanosecond)
 			synctest.Wait()
 			check("at its end", young, 1)
 			if next := r.view.cur.Load().Pools()[0].NextWarm(); next != 0 || !young.e.Warm() {

@@ -34,7 +34,7 @@ func TestCentres(t *testing.T) {
 			store := &tagrouter.Store{}
 			f := newFollower(store, c.source(t), tc.name)
 			store.SetFollower(f.start)
-			order := watch(t, store, "order")
+			order := watch(t, store)
 			step := func(what string, do func() error, tag string) {
 				t.Helper()
 				began := time.Now()
@@ -52,14 +52,14 @@ func TestCentres(t *testing.T) {
 			}
 
 			// 1
-			step("first publish", put("dubbo", text("order", "gray")), "gray")
+			step("first publish", put("dubbo", text("gray")), "gray")
 			// 2
-			step("change", put("dubbo", text("order", "blue")), "blue")
+			step("change", put("dubbo", text("blue")), "blue")
 			// 3
 			bad := ReadStats().Bad
 			step("broken", func() error {
 				began := time.Now()
-				if err := put("dubbo", text("order", "gray")+"nonsense: 1\n")(); err != nil {
+				if err := put("dubbo", text("gray")+"nonsense: 1\n")(); err != nil {
 					return err
 				}
 				for ReadStats().Bad == bad {
@@ -77,7 +77,7 @@ func TestCentres(t *testing.T) {
 			gone := ReadStats().Deleted
 			step("emptied", put("dubbo", c.none), "")
 			// 5
-			step("publish again", put("dubbo", text("order", "gray")), "gray")
+			step("publish again", put("dubbo", text("gray")), "gray")
 			step("delete", remove("dubbo"), "")
 			if got := ReadStats().Deleted - gone; got != 2 {
 				t.Errorf("emptied and deleted were counted %d times, want 2", got)
@@ -85,16 +85,16 @@ func TestCentres(t *testing.T) {
 			// 6
 			step("100 rewrites", func() error {
 				for n := range 100 {
-					if err := put("dubbo", text("order", fmt.Sprintf("t%d", n)))(); err != nil {
+					if err := put("dubbo", text(fmt.Sprintf("t%d", n)))(); err != nil {
 						return err
 					}
 				}
 				return nil
 			}, "t99")
 			// 7
-			step("the own group", put(c.own, text("order", "own")), "own")
+			step("the own group", put(c.own, text("own")), "own")
 			order.changes()
-			step("a change in group dubbo", put("dubbo", text("order", "gray")), "own")
+			step("a change in group dubbo", put("dubbo", text("gray")), "own")
 			step("the own group's deleted", remove(c.own), "gray")
 			if got := order.changes(); slices.Contains(got, "") {
 				t.Errorf("changes while one group gave way to the other: %q, want a rule at all times", got)
@@ -106,7 +106,7 @@ func TestCentres(t *testing.T) {
 			late := &tagrouter.Store{}
 			g := newFollower(late, c.source(t), tc.name)
 			late.SetFollower(g.start)
-			other := watch(t, late, "order")
+			other := watch(t, late)
 			if other.tag() != "" {
 				t.Errorf("rule %q of a centre that is down", other.tag())
 			}
@@ -117,7 +117,7 @@ func TestCentres(t *testing.T) {
 			}
 			t.Logf("%-28s %v", "(restart of the centre)", time.Since(began).Round(time.Millisecond))
 			t.Logf("%-28s %v", "follower older than centre", other.expect("gray", time.Now()).Round(time.Millisecond))
-			step("change after a restart", put("dubbo", text("order", "after")), "after")
+			step("change after a restart", put("dubbo", text("after")), "after")
 			if got := strings.Join(order.changes(), " "); got != "after" {
 				t.Errorf("changes over a restart: %q, want after only", got)
 			}
@@ -126,7 +126,7 @@ func TestCentres(t *testing.T) {
 			// 10
 			store.Follow("cart", func() {})()
 			f.close()
-			if err := put("dubbo", text("order", "unseen"))(); err != nil {
+			if err := put("dubbo", text("unseen"))(); err != nil {
 				t.Fatal(err)
 			}
 			if order.tag() != "after" {

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -146,7 +147,7 @@ func (c *consumer) answers(ctx context.Context) string {
 
 // say is how a child talks to its test.
 func say(format string, args ...any) {
-	_, err := fmt.Printf("SAY "+format+"\n", args...)
+	_, err := fmt.Fprintf(os.Stdout, "SAY "+format+"\n", args...)
 	must(err)
 }
 
@@ -266,8 +267,8 @@ func (w *world) rule() string {
 	return fmt.Sprintf("configVersion: v3.0\nforce: false\nenabled: true\nkey: order\ntags:\n  - name: gray\n    addresses: [\"127.0.0.1:%d\"]\n", w.b)
 }
 
-// write puts text at key, or deletes key where text is empty.
-func write(t *testing.T, endpoint, key, text string) {
+// write puts text at ruleKey, or deletes it where text is empty.
+func write(t *testing.T, endpoint, text string) {
 	t.Helper()
 	c, err := clientv3.New(clientv3.Config{Endpoints: []string{endpoint}})
 	if err != nil {
@@ -277,9 +278,9 @@ func write(t *testing.T, endpoint, key, text string) {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	if text == "" {
-		_, err = c.Delete(ctx, key)
+		_, err = c.Delete(ctx, ruleKey)
 	} else {
-		_, err = c.Put(ctx, key, text)
+		_, err = c.Put(ctx, ruleKey, text)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -303,20 +304,20 @@ func TestRulesMoveCalls(t *testing.T) {
 	web.await(w.all())
 	// 2
 	began := time.Now()
-	write(t, endpoint, ruleKey, w.rule())
+	write(t, endpoint, w.rule())
 	web.await(w.lane())
 	t.Logf("a rule moved the calls after %v, 24 calls to see it included", time.Since(began).Round(time.Millisecond))
 	// 3
 	began = time.Now()
-	write(t, endpoint, ruleKey, "")
+	write(t, endpoint, "")
 	web.await(w.all())
 	t.Logf("its delete after %v", time.Since(began).Round(time.Millisecond))
 	// 4
 	static := w.consumer(t, center+fmt.Sprintf("  router:\n    - { scope: application, key: order, tags: [{ name: gray, addresses: [\"127.0.0.1:%d\"] }] }\n", w.b))
 	static.await(w.lane())
-	write(t, endpoint, ruleKey, "enabled: false\nkey: order\n")
+	write(t, endpoint, "enabled: false\nkey: order\n")
 	static.await(w.all())
-	write(t, endpoint, ruleKey, "")
+	write(t, endpoint, "")
 	static.await(w.lane())
 }
 
@@ -374,7 +375,7 @@ type late struct {
 func lateEtcd(t *testing.T, rule string) late {
 	t.Helper()
 	s := startEtcd(t)
-	write(t, s.Endpoint(), ruleKey, rule)
+	write(t, s.Endpoint(), rule)
 	s.Stop()
 	return late{s.Endpoint(), s.Restart}
 }
@@ -400,9 +401,9 @@ func lateZooKeeper(t *testing.T, rule string) late {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	node := ""
+	node := "/"
 	for part := range strings.SplitSeq(strings.TrimPrefix(ruleKey, "/"), "/") {
-		node += "/" + part
+		node = path.Join(node, part)
 		if _, err := conn.Create(node, []byte(rule), 0, zk.WorldACL(zk.PermAll)); err != nil {
 			t.Fatal(err)
 		}
@@ -417,7 +418,7 @@ func lateZooKeeper(t *testing.T, rule string) late {
 // a dubbogo.yml with a config centre on etcd still starts.
 func TestModes(t *testing.T) {
 	w := newWorld(t)
-	write(t, w.registry.Endpoint(), ruleKey, w.rule())
+	write(t, w.registry.Endpoint(), w.rule())
 	for mode, want := range map[string]string{"observe": " rules 1", "off": " rules 0"} {
 		web := w.consumer(t, fmt.Sprintf("  config-center: { protocol: etcdv3, address: \"%s\" }\n", w.registry.Endpoint()), "GRAYLANE_MODE="+mode)
 		line := web.await("SAY gray")

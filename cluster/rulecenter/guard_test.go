@@ -38,6 +38,7 @@ func (c *unsafeCentre) fire(key, text string) {
 
 func (c *unsafeCentre) RemoveListener(string, config_center.ConfigurationListener, ...config_center.Option) {
 }
+
 func (c *unsafeCentre) GetProperties(string, ...config_center.Option) (string, error) {
 	return c.text, nil
 }

@@ -218,26 +218,28 @@ func startNacos(t *testing.T) *centre {
 	}
 }
 
-// text is a rule that names one tag.
-func text(app, tag string) string {
-	return fmt.Sprintf("configVersion: v3.0\nforce: false\nenabled: true\nkey: %s\ntags:\n  - name: %s\n    addresses: [\"10.0.0.1:20000\"]\n", app, tag)
+// watchedApp is the application whose rules the tests follow.
+const watchedApp = "order"
+
+// text is a rule of watchedApp that names one tag.
+func text(tag string) string {
+	return fmt.Sprintf("configVersion: v3.0\nforce: false\nenabled: true\nkey: %s\ntags:\n  - name: %s\n    addresses: [\"10.0.0.1:20000\"]\n", watchedApp, tag)
 }
 
-// watched is one application's rule as a reference sees it.
+// watched is the rule of watchedApp as a reference sees it.
 type watched struct {
 	t     *testing.T
 	store *tagrouter.Store
-	app   string
 	news  chan struct{}
 
 	mu   sync.Mutex
 	seen []string // every change, in order, "" for none
 }
 
-func watch(t *testing.T, store *tagrouter.Store, app string) *watched {
+func watch(t *testing.T, store *tagrouter.Store) *watched {
 	t.Helper()
-	w := &watched{t: t, store: store, app: app, news: make(chan struct{}, 1)}
-	t.Cleanup(store.Follow(app, func() {
+	w := &watched{t: t, store: store, news: make(chan struct{}, 1)}
+	t.Cleanup(store.Follow(watchedApp, func() {
 		w.mu.Lock()
 		w.seen = append(w.seen, w.tag())
 		w.mu.Unlock()
@@ -251,7 +253,7 @@ func watch(t *testing.T, store *tagrouter.Store, app string) *watched {
 
 // tag is what the rule in force names, "" for none.
 func (w *watched) tag() string {
-	if r := w.store.Rule(w.app); r != nil {
+	if r := w.store.Rule(watchedApp); r != nil {
 		return strings.Join(r.Tags(), ",")
 	}
 	return ""
@@ -267,7 +269,7 @@ func (w *watched) expect(tag string, began time.Time) time.Duration {
 		select {
 		case <-w.news:
 		case <-late.C:
-			w.t.Fatalf("rule of %s: %q after %v, want %q", w.app, w.tag(), patience, tag)
+			w.t.Fatalf("rule of %s: %q after %v, want %q", watchedApp, w.tag(), patience, tag)
 		}
 	}
 	return time.Since(began)

@@ -49,7 +49,7 @@ func TestStatic(t *testing.T) {
 		store := &tagrouter.Store{}
 		f := newFollower(store, nil, "")
 		store.SetFollower(f.start)
-		w := watch(t, store, "order")
+		w := watch(t, store)
 		seen := make(map[string]*global.RouterConfig)
 		err := f.static(seen, tc.first)
 		if err == nil {
@@ -70,7 +70,7 @@ func TestStatic(t *testing.T) {
 func TestOrder(t *testing.T) {
 	store := &tagrouter.Store{}
 	a := &application{name: "order", store: store, groups: []grouped{{name: "own", where: "own"}, {name: "dubbo", where: "dubbo"}}}
-	w := watch(t, store, "order")
+	w := watch(t, store)
 	static, err := tagrouter.StaticRule(router("order", "static", 0))
 	if err != nil {
 		t.Fatal(err)
@@ -82,12 +82,12 @@ func TestOrder(t *testing.T) {
 	}{
 		{0, "", "static"}, // as it is read at first
 		{1, "", "static"},
-		{1, text("order", "java"), "java"},
+		{1, text("java"), "java"},
 		{0, "# a comment\n", "java"},
 		{0, "tags: [", "java"}, // broken, and there was no good one
-		{0, text("order", "own"), "own"},
+		{0, text("own"), "own"},
 		{0, "tags: [", "own"},
-		{1, text("order", "changed"), "own"},
+		{1, text("changed"), "own"},
 		{0, "enabled: false\nkey: order\n", ""}, // a rule that switches routing off
 		{0, "", "changed"},
 		{1, "", "static"},
@@ -103,10 +103,10 @@ func TestOrder(t *testing.T) {
 func TestToldOnce(t *testing.T) {
 	store := &tagrouter.Store{}
 	a := &application{name: "order", store: store, groups: []grouped{{name: "dubbo", where: "dubbo"}}}
-	w := watch(t, store, "order")
+	w := watch(t, store)
 	before := ReadStats()
 	for range 3 {
-		a.told(0, text("order", "gray"))
+		a.told(0, text("gray"))
 	}
 	for range 3 {
 		a.told(0, "tags: [")

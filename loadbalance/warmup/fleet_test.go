@@ -279,9 +279,10 @@ func TestManyCallers(t *testing.T) {
 		var events []event
 		all := make([]*caller, callers)
 		for n := range all {
-			from, hears := time.Duration(0), between(0, 3*time.Second)
-			if n < late {
-				from, hears = between(0, window), -1
+			var from time.Duration
+			hears := between(0, 3*time.Second)
+			if n < late { // hears with its first call
+				from = between(0, window)
 			} else {
 				all[n] = newCaller(r, skew(), rng)
 				for _, s := range fleet[:9] {

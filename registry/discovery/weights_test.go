@@ -41,7 +41,7 @@ func TestWeightForForeignBalancers(t *testing.T) {
 		{"a negative weight", "weight=-3", 100},
 		{"no number", "weight=heavy", 100},
 	} {
-		bubble(t, func(t *testing.T, d *Directory) {
+		bubble(t, func(t *testing.T, d *Directory) { //nolint:thelper // the function run in a bubble is the test itself
 			d.ref.SetParam(constant.TimestampKey, seconds) // as each consumer has
 			u, err := common.NewURL("fakep://127.0.0.1:1/" + service + "?interface=" + service + "&application=order&" + tc.params)
 			if err != nil {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -123,9 +124,9 @@ func TestLostData(t *testing.T) {
 	connect()
 	set := func(text string) {
 		t.Helper()
-		node := ""
+		node := "/"
 		for _, part := range []string{"dubbo", "config", "dubbo", "k"} {
-			node += "/" + part
+			node = path.Join(node, part)
 			if _, err := writer.Create(node, nil, 0, zk.WorldACL(zk.PermAll)); err != nil && !errors.Is(err, zk.ErrNodeExists) {
 				t.Fatal(err)
 			}

@@ -129,7 +129,7 @@ func registryFor(t *testing.T, kind string) string {
 	if a, ok := registries.address[kind]; ok {
 		return a
 	}
-	dir, err := os.MkdirTemp("", "graylane-chaos-")
+	dir, err := os.MkdirTemp("", "graylane-chaos-") //nolint:usetesting // outlives the subtest that asks for it first
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -66,13 +66,11 @@ func (s spec) consume() {
 			r.id, r.work, timeout = c.ID+"-long", longWork, longTimeout
 			c.ID = r.id
 		}
-		calls.Add(1)
 		c.Start = time.Now()
 		mu.Lock()
 		inFlight[c.ID] = c.Start
 		mu.Unlock()
-		go func() {
-			defer calls.Done()
+		calls.Go(func() {
 			ctx, cancel := context.WithTimeout(context.Background(), timeout)
 			defer cancel()
 			by, err := send(ctx, r, timeout)
@@ -90,7 +88,7 @@ func (s spec) consume() {
 			}
 			mu.Unlock()
 			say(c.String())
-		}()
+		})
 	}
 	say(sayReady)
 	start := time.Now()

@@ -87,7 +87,7 @@ func (f *fleet) longCalls() *row {
 		return n
 	}
 	p := f.slots[0].now
-	f.await("long calls at every provider", patience, func() bool {
+	f.await("long calls at every provider", func() bool {
 		all := 0
 		for _, s := range f.slots {
 			all += started(s.now.spec.Name)
@@ -98,7 +98,7 @@ func (f *fleet) longCalls() *row {
 	exited := time.Now()
 	f.gone = append(f.gone, p)
 	f.awaitUse(f.start(0))
-	f.await("the long calls answered", patience, func() bool {
+	f.await("the long calls answered", func() bool {
 		n := 0
 		for _, c := range f.calls {
 			if c.Long && c.Start.After(from) {

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -105,7 +106,7 @@ func (f *fleet) spec(role, name string) spec {
 	id := strings.NewReplacer("/", "").Replace(f.cell.String())
 	return spec{
 		Role: role, Name: name, Protocol: f.cell.protocol, Level: f.cell.level, Registry: f.cell.registry, Address: f.address,
-		Cell: strings.ToUpper(id[:1]) + id[1:] + fmt.Sprint(os.Getpid()), Timeout: f.timeout, Window: window, Require: true,
+		Cell: strings.ToUpper(id[:1]) + id[1:] + strconv.Itoa(os.Getpid()), Timeout: f.timeout, Window: window, Require: true,
 	}
 }
 
@@ -123,7 +124,7 @@ func (f *fleet) start(n int) *process {
 		time.Sleep(plainSettle)
 		return p
 	}
-	f.await(sp.Name+" ready", patience, func() bool { return p.ready })
+	f.await(sp.Name+" ready", func() bool { return p.ready })
 	return p
 }
 
@@ -138,7 +139,7 @@ func (f *fleet) awaitUse(p *process) {
 	if f.plain {
 		return
 	}
-	f.await(p.spec.Name+" in use by all consumers", patience, func() bool {
+	f.await(p.spec.Name+" in use by all consumers", func() bool {
 		by := map[string]bool{}
 		for _, c := range f.calls {
 			if c.By == p.spec.Name {
@@ -214,9 +215,9 @@ func (f *fleet) heard(p *process, line string) {
 }
 
 // await waits until cond holds; it is asked after each line, with the lock held.
-func (f *fleet) await(what string, limit time.Duration, cond func() bool) {
+func (f *fleet) await(what string, cond func() bool) {
 	f.t.Helper()
-	late := time.After(limit)
+	late := time.After(patience)
 	for {
 		f.mu.Lock()
 		ok, changed := cond(), f.changed
@@ -227,7 +228,7 @@ func (f *fleet) await(what string, limit time.Duration, cond func() bool) {
 		select {
 		case <-changed:
 		case <-late:
-			f.t.Fatalf("%s: not %s within %v", f.cell, what, limit)
+			f.t.Fatalf("%s: not %s within %v", f.cell, what, patience)
 		}
 	}
 }
@@ -250,7 +251,7 @@ func (f *fleet) awaitPort(port int) {
 func (f *fleet) settle() time.Time {
 	f.t.Helper()
 	now := time.Now()
-	f.await("every call ended", patience, func() bool {
+	f.await("every call ended", func() bool {
 		for _, c := range f.consumers {
 			if !c.oldest.After(now) {
 				return false
@@ -265,7 +266,7 @@ func (f *fleet) settle() time.Time {
 func (f *fleet) load(d time.Duration) (from, to time.Time) {
 	f.t.Helper()
 	from = time.Now()
-	f.await("load", patience, func() bool {
+	f.await("load", func() bool {
 		for _, c := range f.consumers {
 			if c.last.Before(from.Add(d)) {
 				return false
@@ -297,7 +298,7 @@ func (f *fleet) finish() {
 			f.t.Fatal(err)
 		}
 	}
-	f.await("the load over", patience, func() bool {
+	f.await("the load over", func() bool {
 		for _, c := range f.consumers {
 			if !c.idle {
 				return false

@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -123,7 +124,7 @@ func (r role) call() {
 	for n := range r.Calls {
 		out := new(wrapperspb.StringValue)
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		check(conn.CallUnary(ctx, []any{wrapperspb.String(fmt.Sprint(n))}, out, "Who"))
+		check(conn.CallUnary(ctx, []any{wrapperspb.String(strconv.Itoa(n))}, out, "Who"))
 		cancel()
 		counts[out.GetValue()]++
 	}

@@ -47,8 +47,8 @@ func init() {
 	}
 	// The real protocols stay reachable for addresses that no script has.
 	for _, name := range []string{constant.TriProtocol, constant.DubboProtocol} {
-		real := extension.GetProtocol(name)
-		extension.SetProtocol(name, func() base.Protocol { return &scriptedProtocol{real} })
+		original := extension.GetProtocol(name)
+		extension.SetProtocol(name, func() base.Protocol { return &scriptedProtocol{original} })
 	}
 	extension.SetRegistry(registryName, func(u *common.URL) (registry.Registry, error) { return &memory{u: u}, nil })
 }

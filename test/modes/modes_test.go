@@ -173,10 +173,11 @@ func (m mode) calls(n int, dialOne func() caller, attachments func() map[string]
 
 func untagged() map[string]any { return map[string]any{} }
 
-func several(t *testing.T, protocol, lane string, n int, age time.Duration) (fleet []*provider) {
+// several makes n warm providers of a lane.
+func several(t *testing.T, protocol, lane string, n int) (fleet []*provider) {
 	t.Helper()
 	for range n {
-		fleet = append(fleet, newProvider(t, protocol, lane, age))
+		fleet = append(fleet, newProvider(t, protocol, lane, warm))
 	}
 	return fleet
 }
@@ -193,7 +194,8 @@ const warm = time.Hour
 // routing: a call with a tag stays in its lane, one without in the baseline, and
 // with dubbo.force.tag nobody serves a lane that is not there.
 func (m mode) routing(t *testing.T, protocol string) string {
-	base, gray := several(t, protocol, "", 3, warm), several(t, protocol, "gray", 3, warm)
+	t.Helper()
+	base, gray := several(t, protocol, "", 3), several(t, protocol, "gray", 3)
 	fleet := []*provider{base[0], gray[0], base[1], gray[1], base[2], gray[2]}
 	dialOne, _ := m.over(t, protocol, fleet...)
 	for _, p := range fleet {
@@ -223,7 +225,8 @@ func (m mode) routing(t *testing.T, protocol string) string {
 // calls, without a ramp 17 %. The bound between is 8 %: more than 4 standard
 // deviations from both with the numbers of calls made here.
 func (m mode) ramp(t *testing.T, protocol string) string {
-	fleet := append(several(t, protocol, "", 5, warm), newProvider(t, protocol, "", 0))
+	t.Helper()
+	fleet := append(several(t, protocol, "", 5), newProvider(t, protocol, "", 0))
 	fleet[5].answer = says(protocol, tag.StateWarming+";0")
 	dialOne, _ := m.over(t, protocol, fleet...)
 	n := 1500
@@ -241,8 +244,9 @@ func (m mode) ramp(t *testing.T, protocol string) string {
 // reroute: one provider of three refuses all calls, or is not there: none ran
 // there. Are they all executed elsewhere?
 func (m mode) reroute(t *testing.T, protocol string) string {
+	t.Helper()
 	all := func(bad func(base.Invocation) result.Result) bool {
-		fleet := several(t, protocol, "", 3, warm)
+		fleet := several(t, protocol, "", 3)
 		fleet[1].answer = bad
 		dialOne, _ := m.over(t, protocol, fleet...)
 		const n = 40
@@ -264,9 +268,10 @@ func (m mode) reroute(t *testing.T, protocol string) string {
 // outliers: nobody listens any more where one provider of three was. Do calls go
 // on trying it? And if another reference of the process has found out?
 func (m mode) outliers(t *testing.T, protocol string) string {
+	t.Helper()
 	const n = 40 // a third of them missing one of three is 1 in 10^7
 	for _, found := range []bool{false, true} {
-		fleet := several(t, protocol, "", 3, warm)
+		fleet := several(t, protocol, "", 3)
 		fleet[1].answer = dead
 		dialOne, _ := m.over(t, protocol, fleet...)
 		if found {
@@ -294,9 +299,10 @@ func (m mode) known(p *provider) string {
 // of which the endpoint's state is what remains; or the registry drops it. No call
 // may go there after that.
 func (m mode) drain(t *testing.T, protocol string) string {
+	t.Helper()
 	const n = 40 // a third of them missing one of three is 1 in 10^7
 	heard := func(leave func(p *provider, relist func(...*provider), fleet []*provider)) bool {
-		fleet := several(t, protocol, "", 3, warm)
+		fleet := several(t, protocol, "", 3)
 		dialOne, relist := m.over(t, protocol, fleet...)
 		for deadline := time.Now().Add(patience); fleet[1].attempts.Load() == 0 && time.Now().Before(deadline); {
 			m.calls(1, dialOne, untagged)

@@ -61,7 +61,7 @@ func (c *capturing) Invoke(ctx context.Context, inv base.Invocation) result.Resu
 	}
 	slices.Sort(*c.to)
 	if len(list) == 0 {
-		return &result.RPCResult{Err: errors.New("No provider available")} //nolint:staticcheck // dubbo-go's words
+		return &result.RPCResult{Err: errors.New("No provider available")} // dubbo-go's words
 	}
 	return list[rand.IntN(len(list))].Invoke(ctx, inv)
 }
@@ -75,6 +75,7 @@ type ruleCenter struct {
 
 func (*ruleCenter) AddListener(string, config_center.ConfigurationListener, ...config_center.Option) {
 }
+
 func (*ruleCenter) RemoveListener(string, config_center.ConfigurationListener, ...config_center.Option) {
 }
 

@@ -117,7 +117,7 @@ func serve(t *testing.T, s spec) (address string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir, err := os.MkdirTemp("", "modes")
+	dir, err := os.MkdirTemp("", "modes") //nolint:usetesting // outlives the test: the child lives until all are over
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -29,7 +29,7 @@ func TestConnectionsClosedAtOnce(t *testing.T) {
 			t.Fatal("no request found its connection closed")
 		}
 		before := books(e)
-		_, err := r.call(t.Context(), "x", nil)
+		_, err := r.call(t.Context(), "x")
 		if err == nil {
 			t.Fatal("somebody answered")
 		}

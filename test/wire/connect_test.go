@@ -85,7 +85,7 @@ func TestSilentAddress(t *testing.T) {
 				var err error
 				for err == nil && books(bad).Failed == 0 {
 					ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
-					_, err = r.call(ctx, "x", nil)
+					_, err = r.call(ctx, "x")
 					cancel()
 				}
 				slow <- err
@@ -109,7 +109,7 @@ func TestSilentAddress(t *testing.T) {
 			}
 			begin = time.Now()
 			for range 20 {
-				if _, err := r.call(t.Context(), "y", nil); err != nil {
+				if _, err := r.call(t.Context(), "y"); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -132,7 +132,7 @@ func TestDeadAddress(t *testing.T) {
 			stop()
 			alone := newReference(t, k, healthy.name, "200ms", bad)
 			for books(bad).Failed == 0 { // until the client knows
-				if _, err := alone.call(t.Context(), "x", nil); err == nil {
+				if _, err := alone.call(t.Context(), "x"); err == nil {
 					t.Fatal("somebody answered")
 				}
 			}
@@ -143,7 +143,7 @@ func TestDeadAddress(t *testing.T) {
 			errs := make(chan error, calls)
 			for range calls {
 				go func() {
-					_, err := r.call(t.Context(), "x", nil)
+					_, err := r.call(t.Context(), "x")
 					errs <- err
 				}()
 			}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -59,7 +60,7 @@ func (g *gettyRig) try(t *testing.T) (text string) {
 	before := books(g.e)
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	_, err := g.call(ctx, "x", nil)
+	_, err := g.call(ctx, "x")
 	if err == nil {
 		t.Fatal("somebody answered")
 	}
@@ -78,12 +79,9 @@ func (g *gettyRig) try(t *testing.T) (text string) {
 
 // proof lists the errors once more, apart from the code.
 func proof(err error) bool {
-	for _, text := range []string{"session not exist", "session Already Closed", "client have been closed"} {
-		if err.Error() == text {
-			return true
-		}
-	}
-	return strings.HasPrefix(err.Error(), "failed to create client connection to ") || strings.HasPrefix(err.Error(), "Failed to connect server ") ||
+	text := err.Error()
+	return slices.Contains([]string{"session not exist", "session Already Closed", "client have been closed"}, text) ||
+		strings.HasPrefix(text, "failed to create client connection to ") || strings.HasPrefix(text, "Failed to connect server ") ||
 		errors.Is(err, base.ErrClientClosed) || errors.Is(err, base.ErrDestroyedInvoker)
 }
 

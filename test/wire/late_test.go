@@ -28,19 +28,19 @@ func TestLateAnswer(t *testing.T) {
 			r := newReference(t, k, p.name, "20s", lane(t, connect.New(k.refer(t, p.name, p.addr, "20s")), incarnation(7000+n)))
 			other := make(chan error, 1)
 			go func() {
-				_, err := r.call(t.Context(), "other", nil)
+				_, err := r.call(t.Context(), "other")
 				other <- err
 			}()
 			<-inside["other"]
 			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 			defer cancel()
-			if _, err := r.call(ctx, "late", nil); err == nil {
+			if _, err := r.call(ctx, "late"); err == nil {
 				t.Fatal("answered before its handler was")
 			}
 			<-inside["late"]
 			close(release["late"])
 			// What is sent after the late answer comes after it.
-			if out, err := r.call(t.Context(), "last", nil); err != nil || out != "last" {
+			if out, err := r.call(t.Context(), "last"); err != nil || out != "last" {
 				t.Errorf("the next call: %q, %v", out, err)
 			}
 			close(release["other"])

@@ -87,7 +87,7 @@ func checkFault(t *testing.T, r *reference, bad, good *endpoint.Endpoint, health
 	sent := int64(0)
 	var err error
 	for ; books(bad) == (endpoint.Entry{}); sent++ {
-		if _, err = r.call(t.Context(), "x", nil); sent > 200 {
+		if _, err = r.call(t.Context(), "x"); sent > 200 {
 			t.Fatal("200 calls never went there")
 		}
 	}

@@ -65,12 +65,12 @@ func TestOverload(t *testing.T) {
 
 				first := make(chan error, 1)
 				go func() {
-					_, err := r.call(t.Context(), "first", nil)
+					_, err := r.call(t.Context(), "first")
 					first <- err
 				}()
 				<-inside
 				inBefore, outBefore := accepted()
-				_, err := r.call(t.Context(), "second", nil)
+				_, err := r.call(t.Context(), "second")
 				if err == nil || !strings.Contains(err.Error(), "overloaded") {
 					t.Errorf("the caller sees %v, want the refusal", err)
 				}
@@ -90,7 +90,7 @@ func TestOverload(t *testing.T) {
 				both := newReference(t, k, limited.name, "20s", e, other)
 				rerouted := lossless.ReadStats().Rerouted
 				for books(e).Refused == 1 {
-					if _, err := both.call(t.Context(), "third", nil); err != nil {
+					if _, err := both.call(t.Context(), "third"); err != nil {
 						t.Fatalf("not rerouted: %v", err)
 					}
 				}

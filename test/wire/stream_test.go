@@ -55,7 +55,7 @@ func TestStreamRefused(t *testing.T) {
 	r := newReference(t, k, limited.name, "20s", e)
 	first := make(chan error, 1)
 	go func() {
-		_, err := r.call(t.Context(), "first", nil)
+		_, err := r.call(t.Context(), "first")
 		first <- err
 	}()
 	<-inside
