@@ -148,14 +148,14 @@ func (d *Directory) awaitConnections() {
 	look()
 	wait := time.NewTimer(firstConnections)
 	defer wait.Stop()
-	all := d.connected()
+	all, one := d.connected(), (<-chan struct{})(some)
 	for {
 		select {
 		case <-all:
 			return
-		case <-some:
+		case <-one:
 			wait.Reset(otherConnections)
-			some = nil
+			one = nil
 		case <-wait.C:
 			return
 		}

@@ -229,7 +229,9 @@ func (p provider) run() {
 	}
 	go p.obey(srv)
 	go p.announce()
-	must(srv.Serve())
+	if p.Tri != 0 || p.Dubbo != 0 || p.More { // one that only calls has no server to start
+		must(srv.Serve())
+	}
 	select {} // the signal handler ends the process
 }
 

@@ -87,8 +87,11 @@ func Start(ctx context.Context, dir string) (*Server, error) {
 		if err == nil {
 			return s, nil
 		}
-		if kept || attempt == attempts || !errors.Is(err, jvm.ErrDied) {
+		if attempt == attempts || !errors.Is(err, jvm.ErrDied) {
 			return nil, err
+		}
+		if kept {
+			continue // too busy a machine: Derby gives a login up after a while
 		}
 		// A port was lost to somebody else: forget this set, take another.
 		if err := os.RemoveAll(filepath.Join(dir, "home")); err != nil {
