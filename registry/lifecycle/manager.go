@@ -60,6 +60,7 @@ type manager struct {
 	checks    []check
 	before    []func(context.Context) error
 	exporters map[base.Exporter]int                          // for how many registries
+	ending    map[base.Exporter]*time.Timer                  // those for none, until their callers have heard of it
 	instances map[string]map[string]registry.ServiceInstance // by registry id and address
 }
 
@@ -77,6 +78,7 @@ func newManager(gate *shutdown.Gate, settings func() *conf.Config) *manager {
 		checked:  map[string]bool{},
 
 		exporters: map[base.Exporter]int{},
+		ending:    map[base.Exporter]*time.Timer{},
 		instances: map[string]map[string]registry.ServiceInstance{},
 	}
 }

@@ -31,19 +31,24 @@ type exporter struct {
 	once sync.Once
 }
 
-// exporterOf counts for how many registries inner is there.
+// exporterOf counts for how many registries inner is there. dubbo-go hands out the
+// same one again for a service that has not ended yet, which then goes on.
 func (m *manager) exporterOf(inner base.Exporter, r *registrar, key string) base.Exporter {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.exporters[inner]++
+	if t := m.ending[inner]; t != nil {
+		t.Stop()
+		delete(m.ending, inner)
+	}
 	return &exporter{Exporter: inner, m: m, r: r, key: key}
 }
 
 // UnExport takes this service out of its registry, for at most
 // shutdown.registry-timeout, and nothing else. With its last registry the service
 // itself ends: at once if it was never registered, else shutdown.notice later and
-// in the background, since its callers have to hear of it first. Calls that run
-// are not cut off.
+// in the background, since its callers have to hear of it first, unless it is
+// exported again meanwhile. Calls that run are not cut off.
 func (e *exporter) UnExport() {
 	e.once.Do(func() {
 		was := e.r.withdraw(e.key)
@@ -57,11 +62,34 @@ func (e *exporter) UnExport() {
 		switch {
 		case !last:
 		case was:
-			time.AfterFunc(e.m.settings().Shutdown.Notice, e.Exporter.UnExport)
+			e.m.endLater(e.Exporter)
 		default:
 			e.Exporter.UnExport()
 		}
 	})
+}
+
+// endLater ends a service after shutdown.notice.
+func (m *manager) endLater(inner base.Exporter) {
+	notice := m.settings().Shutdown.Notice
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.exporters[inner] > 0 {
+		return // exported again already
+	}
+	var t *time.Timer
+	t = time.AfterFunc(notice, func() {
+		m.mu.Lock()
+		due := m.ending[inner] == t
+		if due {
+			delete(m.ending, inner)
+		}
+		m.mu.Unlock()
+		if due {
+			inner.UnExport()
+		}
+	})
+	m.ending[inner] = t
 }
 
 // withdraw takes one service out, also one that waits for its registration, and
