@@ -162,6 +162,10 @@ func (i *Instance) Usable() bool { return i.flags.Load()&(closing|outlier) == 0 
 // Proven reports that the instance has answered, and that no timeout has followed.
 func (i *Instance) Proven() bool { return i.strikes.Load() == 0 && i.answered.Load() > 0 }
 
+// Calls returns how many calls the instance has answered, and how many never reached
+// it. Both only grow.
+func (i *Instance) Calls() (answered, failed int64) { return i.answered.Load(), i.failed.Load() }
+
 // Strike counts a timeout or an unavailable answer and returns how many there
 // were in a row; an answer ends the row.
 func (i *Instance) Strike() int { return int(i.strikes.Add(1)) }

@@ -45,7 +45,7 @@ type Directory struct {
 	working    int           // goroutines that make them
 	idle       chan struct{} // closed, and made anew, when connecting falls to 0
 
-	foreign   bool // for a cluster other than ours
+	foreign   bool // for a cluster other than ours; immutable once others know the directory
 	chainOnce sync.Once
 	chain     *routers.Chain
 	release   func()
@@ -307,6 +307,9 @@ func (d *Directory) Destroy() {
 	for _, s := range d.sources {
 		s.unhold()
 		s.heard()
+		if s.end != nil {
+			go s.end()
+		}
 	}
 	d.publish()
 	release, watched, sources := d.release, d.watched, d.sources

@@ -167,7 +167,7 @@ func (d *Directory) refresh(p *provider) {
 	}
 	if tag, weight := d.describe(p); e.Tag != tag || e.Weight != weight {
 		p.endpoint = e.With(tag, weight)
-		weigh(e.Invoker.GetURL(), weight)
+		show(e.Invoker.GetURL(), tag, weight)
 	}
 }
 
@@ -184,14 +184,18 @@ func whole(weight float64) int {
 	return max(1, int(math.Round(weight)))
 }
 
-// weigh makes dubbo-go's balancers, which read the URL, see the weight that ours
-// sees and no age. They take 0 for a weight, also where a method's settings say
+// show makes those who read the URL, which is merged once, see what the registries
+// say now: the tag router under clusters other than ours the tag, dubbo-go's
+// balancers the weight that ours sees and no age. They take 0 for a weight, also where a method's settings say
 // nothing of it, and round robin then gives everything to the first provider; their
 // own warm-up, over remote.timestamp, would come on top of ours. In mode observe
 // they see what they would see without us.
-func weigh(u *common.URL, weight float64) {
+func show(u *common.URL, tag string, weight float64) {
 	if conf.Current().Mode != conf.Enforce {
 		return
+	}
+	if u.GetParam(constant.Tagkey, "") != tag {
+		u.SetParam(constant.Tagkey, tag)
 	}
 	u.SetParam(constant.WeightKey, strconv.Itoa(whole(weight)))
 	u.DelParam(constant.RemoteTimestampKey)
@@ -264,7 +268,7 @@ func (d *Directory) connect(p *provider, u *common.URL, pause time.Duration) {
 		e.Caller = self.CallerID(d.app) + ";" + p.instance.Incarnation
 	}
 	e.SetRemoved(!p.left.IsZero())
-	weigh(e.Invoker.GetURL(), e.Weight)
+	show(e.Invoker.GetURL(), e.Tag, e.Weight)
 	p.endpoint = e
 	d.publishSoon()
 }

@@ -52,8 +52,7 @@ func Refer(u *common.URL) base.Invoker {
 		logger.Errorf("[graylane] reference %s: %v", u.SubURL.Service(), err)
 		return nil
 	}
-	r := referenceOf(u)
-	r.d.foreign = name != ours
+	r := referenceOf(u, name != ours)
 	var sources []*source
 	for _, ref := range groupsOf(u.SubURL) {
 		sources = append(sources, r.d.newSource(u, ref))
@@ -89,20 +88,22 @@ func (s *source) follow(timeout time.Duration) error {
 	if err := reach(s.url, timeout); err != nil {
 		return err
 	}
-	reg, err := subscription(s.url, s.ref)
+	reg, free, err := subscription(s.url, s.ref)
 	if err != nil {
 		return err
 	}
 	if err := ask(reg, timeout); err != nil {
+		free() // for the next try
 		return err
 	}
-	subscribed := make(chan struct{})
+	subscribed, ended := make(chan struct{}), make(chan struct{})
 	_, application := reg.(registry.ServiceDiscoveryRegistry)
 	listener := s.listener(application)
 	if err := reg.LoadSubscribeInstances(s.ref, listener); err != nil {
 		logger.Warnf("[graylane] %s: first list: %v", s.ref.Service(), err)
 	}
 	go func() {
+		defer close(ended)
 		err := s.subscribe(reg, listener)
 		close(subscribed)
 		if err != nil {
@@ -112,6 +113,11 @@ func (s *source) follow(timeout time.Duration) error {
 			s.keepAsking(reg, listener)
 		}
 	}()
+	s.atEnd(func() {
+		if s.unsubscribe(reg, listener, application, ended) {
+			free()
+		}
+	})
 	wait := time.NewTimer(firstList)
 	defer wait.Stop()
 	first, delivered := (<-chan struct{})(s.first), (<-chan struct{})(subscribed)
@@ -162,6 +168,11 @@ func (d *Directory) awaitConnections() {
 	}
 }
 
+// checker is a registry or discovery that can be asked, as those of Graylane can.
+type checker interface {
+	Check(ctx context.Context) error
+}
+
 // ask lets a registry that can be asked say whether it answers: a port that takes
 // connections is not yet a registry that works.
 func ask(reg registry.Registry, timeout time.Duration) error {
@@ -174,9 +185,7 @@ func ask(reg registry.Registry, timeout time.Duration) error {
 			asked = wrapped.ServiceDiscovery
 		}
 	}
-	c, ok := asked.(interface {
-		Check(ctx context.Context) error
-	})
+	c, ok := asked.(checker)
 	if !ok {
 		return nil
 	}
@@ -217,6 +226,31 @@ func (s *source) keepAsking(reg registry.Registry, listener registry.NotifyListe
 		}
 		if err := s.subscribe(reg, listener); err != nil {
 			logger.Warnf("[graylane] %s: subscription: %v", s.ref.Service(), err)
+		}
+	}
+}
+
+// unsubscribe ends the subscription where that is safe, waits until it has ended, and
+// reports whether another reference may then take the registry object. At application
+// level dubbo-go's UnSubscribe would take the mapping from other references, too, but
+// there the next listener of a service replaces the last. dubbo-go's ZooKeeper
+// registry, which cannot be asked, hands a second subscription no list: its object
+// stays taken.
+func (s *source) unsubscribe(reg registry.Registry, listener registry.NotifyListener, application bool, ended <-chan struct{}) bool {
+	if _, ours := reg.(checker); !application && !ours {
+		return false
+	}
+	for {
+		if !application { // again, for Subscribe may have been about to begin
+			if err := reg.UnSubscribe(s.ref, listener); err != nil {
+				logger.Warnf("[graylane] %s: end of the subscription: %v", s.ref.Service(), err)
+				return false
+			}
+		}
+		select {
+		case <-ended:
+			return true
+		case <-time.After(redial):
 		}
 	}
 }
@@ -269,7 +303,9 @@ type subscribed struct {
 	services map[string]bool
 }
 
-func subscription(u, ref *common.URL) (registry.Registry, error) {
+// subscription returns a registry object on which nobody follows the service of ref,
+// and takes it for that service until free is called.
+func subscription(u, ref *common.URL) (reg registry.Registry, free func(), err error) {
 	key := strings.Join([]string{
 		u.Protocol, u.GetParam(constant.RegistryKey, ""), u.Location, u.GetParam(constant.RegistryNamespaceKey, ""),
 		u.GetParam(constant.RegistryGroupKey, ""), u.GetParam(constant.RegistryIdKey, ""),
@@ -280,7 +316,7 @@ func subscription(u, ref *common.URL) (registry.Registry, error) {
 	for _, s := range subscriptions.m[key] {
 		if !s.services[service] {
 			s.services[service] = true
-			return s.registry, nil
+			return s.registry, s.free(service), nil
 		}
 	}
 	c := u.Clone()
@@ -289,15 +325,24 @@ func subscription(u, ref *common.URL) (registry.Registry, error) {
 		c.SetParam(realKey, u.GetParam(constant.RegistryKey, ""))
 		c.SetParam(constant.RegistryKey, discoveryName)
 	}
-	reg, err := create(u.Protocol, c)
-	if err != nil {
-		return nil, err
+	if reg, err = create(u.Protocol, c); err != nil {
+		return nil, nil, err
 	}
 	if subscriptions.m == nil {
 		subscriptions.m = make(map[string][]*subscribed)
 	}
-	subscriptions.m[key] = append(subscriptions.m[key], &subscribed{reg, map[string]bool{service: true}})
-	return reg, nil
+	s := &subscribed{reg, map[string]bool{service: true}}
+	subscriptions.m[key] = append(subscriptions.m[key], s)
+	return reg, s.free(service), nil
+}
+
+// free returns a function that gives the object back for the service.
+func (s *subscribed) free(service string) func() {
+	return func() {
+		subscriptions.Lock()
+		defer subscriptions.Unlock()
+		delete(s.services, service)
+	}
 }
 
 // create turns dubbo-go's panic for a registry that nobody imported into an error.

@@ -4,9 +4,13 @@ package discovery
 
 import (
 	"context"
+	"errors"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"dubbo.apache.org/dubbo-go/v3/common"
 	"dubbo.apache.org/dubbo-go/v3/common/constant"
@@ -109,6 +113,111 @@ func TestRefer(t *testing.T) {
 	for _, ref := range refs {
 		ref.Destroy()
 	}
+}
+
+// askedRegistry is one that can be asked and that follows until it is told to stop.
+type askedRegistry struct {
+	fakeRegistry
+	deaf *bool
+	stop chan struct{}
+}
+
+func (r *askedRegistry) Check(context.Context) error {
+	if *r.deaf {
+		return errors.New("no answer")
+	}
+	return nil
+}
+
+func (r *askedRegistry) Subscribe(u *common.URL, l registry.NotifyListener) error {
+	if err := r.fakeRegistry.Subscribe(u, l); err != nil {
+		return err
+	}
+	<-r.stop
+	return nil
+}
+
+func (r *askedRegistry) UnSubscribe(*common.URL, registry.NotifyListener) error {
+	select {
+	case r.stop <- struct{}{}:
+	default: // ended
+	}
+	return nil
+}
+
+// TestOneObject: one registry object serves however many tries of a registry that
+// takes connections but does not answer, and then one reference after the other.
+func TestOneObject(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		wire.made, wire.bad, wire.n, wire.slow = map[string]*fakeInvoker{}, map[string]int{}, map[string]int{}, nil
+		registries.list = []*common.URL{providerURL(1, "a", 100)}
+		made, deaf := 0, true
+		extension.SetRegistry("askedreg", func(u *common.URL) (registry.Registry, error) {
+			made++
+			return &askedRegistry{fakeRegistry{url: u}, &deaf, make(chan struct{})}, nil
+		})
+		reference := func() (*Directory, *source) {
+			u := registryURL()
+			u.Protocol, u.Location = "askedreg", "fake" // not an address: nothing to reach
+			d := newDirectory(u)
+			return d, d.newSource(u, u.SubURL)
+		}
+		d, s := reference()
+		for range 10 {
+			if s.follow(time.Second) == nil {
+				t.Fatal("follows a registry that does not answer")
+			}
+		}
+		deaf = false
+		for range 3 {
+			if err := s.follow(time.Second); err != nil {
+				t.Fatal(err)
+			}
+			want(t, d, "followed", "a")
+			d.Destroy()
+			synctest.Wait()
+			d, s = reference()
+		}
+		if made != 1 {
+			t.Errorf("%d registry objects, want 1", made)
+		}
+		time.Sleep(2 * redial)
+		for key := range subscriptions.m {
+			if strings.HasPrefix(key, "askedreg|") {
+				delete(subscriptions.m, key) // its channels are of this bubble
+			}
+		}
+	})
+}
+
+// TestReferWhileProvidersCome: a reference's next registry may be added while its
+// first one speaks. For the race detector.
+func TestReferWhileProvidersCome(t *testing.T) {
+	wire.made, wire.bad, wire.n = map[string]*fakeInvoker{}, map[string]int{}, map[string]int{}
+	registries.list = []*common.URL{providerURL(1, "a", 100)}
+	urls := severalURLs(lossless.Name)
+	invoker := Refer(urls[0])
+	references.Lock()
+	s := references.m[urls[0].SubURL].d.sources[0]
+	references.Unlock()
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for weight := 1; ; weight++ {
+			select {
+			case <-stop:
+				return
+			default:
+				s.Notify(&registry.ServiceEvent{Action: remoting.EventTypeUpdate, Service: providerURL(1, "a", 100, constant.WeightKey, strconv.Itoa(weight))})
+			}
+		}
+	}()
+	if other := Refer(urls[1]); other != invoker {
+		t.Error("the second registry has an invoker of its own")
+	}
+	close(stop)
+	<-stopped
+	invoker.Destroy()
 }
 
 // TestUnreachable: a registry that is down ends the start with one line that

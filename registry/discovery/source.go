@@ -14,6 +14,7 @@ import (
 	"dubbo.apache.org/dubbo-go/v3/remoting"
 	"github.com/dubbogo/gost/log/logger"
 
+	"github.com/graylane/graylane/cluster/endpoint"
 	"github.com/graylane/graylane/internal/conf"
 	"github.com/graylane/graylane/internal/meta"
 )
@@ -34,6 +35,7 @@ type source struct {
 
 	first chan struct{} // closed with the first word of the registry, and with the directory's end
 	once  sync.Once
+	end   func() // leaves the registry, nil: not there yet
 }
 
 // listing is how one source names a provider.
@@ -43,6 +45,21 @@ type listing struct {
 	url     *common.URL
 	round   uint32 // the last complete list that named it
 	doubted bool   // the held list does not name it
+
+	answered, failed int64 // of the instance, when it was doubted
+}
+
+// answers reports whether the instance has answered since it was doubted. One that a
+// call could not reach meanwhile does not count: whoever is there now may be another.
+func (l *listing) answers(i *endpoint.Instance) bool {
+	answered, failed := i.Calls()
+	return i.Usable() && answered > l.answered && failed == l.failed
+}
+
+// doubt begins a period in which the instance may show that it is there.
+func (l *listing) doubt(i *endpoint.Instance) {
+	l.doubted = true
+	l.answered, l.failed = i.Calls()
 }
 
 // name is what the source calls the provider.
@@ -65,6 +82,15 @@ func (d *Directory) newSource(u, ref *common.URL) *source {
 		s.heard()
 	}
 	return s
+}
+
+// atEnd has fn run, in the background, when the directory ends.
+func (s *source) atEnd(fn func()) {
+	s.d.mu.Lock()
+	defer s.d.mu.Unlock()
+	if s.end = fn; s.d.gone {
+		go fn()
+	}
 }
 
 // Notify implements dubbo-go's NotifyListener for a single event.
@@ -153,7 +179,9 @@ func (s *source) hold() bool {
 		return false
 	}
 	for _, p := range s.named {
-		p.by(s).doubted = true
+		if l := p.by(s); !l.doubted {
+			l.doubt(p.instance)
+		}
 	}
 	if s.held == nil {
 		logger.Warnf("[graylane] %s: the registry's list is empty, %d endpoints are kept for %v", s.ref.Service(), len(s.named), wait)
@@ -162,7 +190,9 @@ func (s *source) hold() bool {
 	return true
 }
 
-// believe takes the held list for true.
+// believe takes the held list for true, but for endpoints that have answered while
+// it was held: they get as long again, each time, until they do not answer or an
+// explicit word takes them out.
 func (s *source) believe() {
 	d := s.d
 	d.mu.Lock()
@@ -171,10 +201,19 @@ func (s *source) believe() {
 		return
 	}
 	s.held = nil
+	wait, kept := conf.Current().Discovery.EmptyProtection, 0
 	for id, p := range s.named {
-		if p.by(s).doubted { // not named by a later event
+		switch l := p.by(s); {
+		case !l.doubted: // named by a later event
+		case wait > 0 && l.answers(p.instance):
+			l.doubt(p.instance)
+			kept++
+		default:
 			s.drop(id)
 		}
+	}
+	if kept > 0 {
+		s.held = time.AfterFunc(wait, s.believe)
 	}
 	d.publish()
 }

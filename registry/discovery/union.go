@@ -58,10 +58,12 @@ var references struct { //nolint:gochecknoglobals // dubbo-go names the registri
 }
 
 // referenceOf returns the reference that u's SubURL is, with a directory that all
-// of its registries share.
-func referenceOf(u *common.URL) *oneReference {
+// of its registries share; foreign: for a cluster other than ours.
+func referenceOf(u *common.URL, foreign bool) *oneReference {
 	if nested(u.SubURL) {
-		return &oneReference{d: newDirectory(u)}
+		d := newDirectory(u)
+		d.foreign = foreign
+		return &oneReference{d: d}
 	}
 	references.Lock()
 	defer references.Unlock()
@@ -72,6 +74,7 @@ func referenceOf(u *common.URL) *oneReference {
 	c.SubURL = u.SubURL
 	c.SetParam(constant.ClusterKey, UnionName) // where dubbo-go looks for the cluster over the registries
 	r := &oneReference{d: newDirectory(c)}
+	r.d.foreign = foreign
 	if references.m == nil {
 		references.m = make(map[*common.URL]*oneReference)
 	}

@@ -27,6 +27,7 @@ import (
 	"dubbo.apache.org/dubbo-go/v3/remoting"
 
 	"github.com/graylane/graylane/cluster/lossless"
+	"github.com/graylane/graylane/cluster/tagrouter"
 	"github.com/graylane/graylane/filter/tag"
 	"github.com/graylane/graylane/internal/conf"
 )
@@ -141,6 +142,41 @@ func TestUnionWhicheverHas(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestUnionTagForOthers: what a second registry says of the tag, and what either
+// changes later, reaches the tag router under clusters other than ours, which reads
+// the invokers' URLs; in mode observe these stay as dubbo-go makes them.
+func TestUnionTagForOthers(t *testing.T) {
+	old := *conf.Current()
+	t.Cleanup(func() { conf.Set(old) })
+	for mode, want := range map[conf.Mode][2]string{conf.Enforce: {"gray", "blue"}, conf.Observe: {"", ""}} {
+		c := conf.Default()
+		c.Mode = mode
+		conf.Set(c)
+		two(t, func(t *testing.T, d *Directory, one, other *source) {
+			d.foreign = true
+			look := func(step, want string) {
+				i := d.Endpoints()[0].Invoker
+				if got := i.GetURL().GetParam(constant.Tagkey, ""); got != want {
+					t.Errorf("mode %v, %s: tag %q in the URL, want %q", mode, step, got, want)
+				}
+				inv := invocation.NewRPCInvocation("Get", nil, map[string]any{tag.KeyTag: want, tag.KeyForce: "true"})
+				if got := (&tagrouter.Router{}).Route([]base.Invoker{i}, nil, inv); mode == conf.Enforce && len(got) != 1 {
+					t.Errorf("%s: a call for %q finds nobody", step, want)
+				}
+			}
+			one.all(providerURL(1, "a", 100))
+			look("without a tag", "")
+			other.all(providerURL(1, "a", 100, constant.Tagkey, "gray"))
+			look("the second registry knows it", want[0])
+			one.all(providerURL(1, "a", 100, constant.Tagkey, "blue"))
+			look("changed at the first", want[1])
+			one.all(providerURL(1, "a", 100))
+			other.all(providerURL(1, "a", 100))
+			look("taken back", "")
+		})
+	}
 }
 
 // TestUnionProtection: an empty list is held for each registry by itself.
