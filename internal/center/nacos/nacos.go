@@ -17,7 +17,6 @@ import (
 	"context"
 	"crypto/md5" //nolint:gosec // what Nacos compares texts by
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -89,7 +88,7 @@ type entry struct {
 	read  bool          // text and md5 are what the server had
 	stale bool          // but it has something else now
 	text  string
-	md5   string
+	md5   string // "" with a text: the server had none when it was asked last
 }
 
 var _ center.Source = (*Source)(nil)
@@ -187,9 +186,6 @@ func (s *Source) run(ctx context.Context) {
 	}
 }
 
-// errSettling reports a text that is gone right after an outage.
-var errSettling = errors.New("a rule is missing right after an outage: asked again")
-
 // round reads what is not known and then waits for news of the rest.
 func (s *Source) round(ctx context.Context) error {
 	s.mu.Lock()
@@ -211,10 +207,11 @@ func (s *Source) round(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if text == "" && e.text != "" && time.Since(s.failed) < settle {
-			return errSettling
-		}
 		idle = idle || e.read && md5sum == e.md5
+		if left := settle - time.Since(s.failed); text == "" && e.text != "" && left > 0 {
+			s.keep(e, left)
+			continue
+		}
 		news := !e.read || text != e.text
 		e.read, e.stale, e.text, e.md5 = true, false, text, md5sum
 		select {
@@ -235,6 +232,17 @@ func (s *Source) round(ctx context.Context) error {
 		return nil
 	}
 	return s.await(ctx, entries)
+}
+
+// keep leaves e the text that it has, which the server does not have right after an
+// outage: the server tells when it has one again, and after left it is asked anew.
+func (s *Source) keep(e *entry, left time.Duration) {
+	if e.md5 != "" {
+		logger.Warnf("[graylane] nacos %s: %s in group %s is missing right after an outage: it stays in use for %v, then it is asked for again",
+			s.servers[s.server], e.key, e.group, left.Round(time.Millisecond))
+	}
+	e.stale, e.md5 = true, ""
+	time.AfterFunc(left, s.poke)
 }
 
 // await returns when the server says that something has changed, when the set of

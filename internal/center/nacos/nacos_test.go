@@ -4,7 +4,6 @@ package nacos
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -32,6 +31,8 @@ type server struct {
 	tokens  int
 	changed chan struct{} // ends held requests
 
+	down       bool        // answers 503, also those who wait
+	refused    []time.Time // when
 	noListener bool
 	nonsense   bool // says that everything changes all the time
 }
@@ -45,6 +46,9 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.asked = append(s.asked, r.URL.Path)
 	account, tokens := s.account, s.tokens
 	s.mu.Unlock()
+	if s.refuse(w) {
+		return
+	}
 	switch path := strings.TrimPrefix(r.URL.Path, "/nacos"); {
 	case path == login:
 		if r.Form.Get("username")+":"+r.Form.Get("password") != account {
@@ -76,7 +80,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			_, _ = w.Write([]byte(url.QueryEscape(strings.Join(all, "\x01") + "\x01")))
 			return
 		}
-		for {
+		for !s.refuse(w) {
 			s.mu.Lock()
 			different, changed := s.different(r.Form.Get("Listening-Configs")), s.changed
 			s.mu.Unlock()
@@ -92,6 +96,44 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	default:
 		http.NotFound(w, r)
+	}
+}
+
+// refuse reports a server that is down, and says so to who asks.
+func (s *server) refuse(w http.ResponseWriter) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.down {
+		s.refused = append(s.refused, time.Now())
+		http.Error(w, "starting", http.StatusServiceUnavailable)
+	}
+	return s.down
+}
+
+// outage is over when it has been seen for sure (a new follower ends the request
+// that is open, and hears no answer to it); then there are no texts.
+func (s *server) outage(t *testing.T) {
+	t.Helper()
+	s.mu.Lock()
+	s.down, s.refused = true, nil
+	clear(s.texts)
+	close(s.changed)
+	s.changed = make(chan struct{})
+	s.mu.Unlock()
+	until(t, "the outage is seen", func() bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.down = len(s.refused) < 3
+		return !s.down
+	})
+}
+
+func until(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	for began := time.Now(); !done(); time.Sleep(time.Millisecond) {
+		if time.Since(began) > 30*time.Second {
+			t.Fatalf("it does not come that %s", what)
+		}
 	}
 }
 
@@ -305,27 +347,50 @@ func TestJoinWhileHeld(t *testing.T) {
 	}
 }
 
-// TestSettling: a text that is missing right after an outage is asked for again.
-func TestSettling(t *testing.T) {
-	h := &server{texts: map[string]string{"dubbo/k/": "a"}}
+// TestDeletedDuringOutage: a text that is missing after an outage is gone when the
+// server has had time to load its texts, not before, and holds up nobody else.
+func TestDeletedDuringOutage(t *testing.T) {
+	for _, noListener := range []bool{false, true} {
+		h := &server{noListener: noListener, texts: map[string]string{"dubbo/k/": "a"}}
+		s := newSource(t, serve(t, h))
+		told := follow(t, s, "dubbo")
+		expect(t, told, "a")
+		h.outage(t)
+		h.put("shop/k/", "b")
+		expect(t, follow(t, s, "shop"), "b")
+		select {
+		case text := <-told:
+			t.Errorf("told %q before another text was read", text)
+		default:
+		}
+		expect(t, told, "")
+		h.mu.Lock()
+		took := time.Since(h.refused[0])
+		h.mu.Unlock()
+		if took < settle || took > hold {
+			t.Errorf("no listener: %t: gone %v after the outage, want %v or little more", noListener, took, settle)
+		}
+		h.put("dubbo/k/", "c")
+		expect(t, told, "c")
+	}
+}
+
+// TestLateAfterOutage: a server that says "there is none" until it has loaded its
+// texts takes no rule away, and is heard as soon as it has them.
+func TestLateAfterOutage(t *testing.T) {
+	h := &server{texts: map[string]string{"dubbo/k/": "a", "shop/k/": "b"}}
 	s := newSource(t, serve(t, h))
-	e := &entry{group: "dubbo", key: "k", tell: func(string) {}, gone: make(chan struct{}), read: true, stale: true, text: "a", md5: sum("a")}
-	s.entries = append(s.entries, e)
-	h.mu.Lock()
-	clear(h.texts)
-	h.mu.Unlock()
-	s.failed = time.Now()
-	if err := s.round(t.Context()); !errors.Is(err, errSettling) {
-		t.Errorf("right after an outage: %v, want %v", err, errSettling)
-	}
-	s.failed = time.Now().Add(-settle)
-	ctx, cancel := context.WithCancel(t.Context())
-	told := make(chan string, 1)
-	e.tell = func(text string) { told <- text; cancel() }
-	_ = s.round(ctx) // it ends with ctx
-	if text := <-told; text != "" || e.text != "" {
-		t.Errorf("later: told %q, want that it is gone", text)
-	}
+	first, second := follow(t, s, "dubbo"), follow(t, s, "shop")
+	expect(t, first, "a")
+	expect(t, second, "b")
+	asked := h.count(configs)
+	h.outage(t)
+	until(t, "both are asked for", func() bool { return h.count(configs) >= asked+2 })
+	h.put("dubbo/k/", "a")
+	h.put("shop/k/", "c")
+	expect(t, second, "c") // and not ""
+	h.put("dubbo/k/", "d")
+	expect(t, first, "d") // and neither "" nor "a" again
 }
 
 func TestCheckRefused(t *testing.T) {
