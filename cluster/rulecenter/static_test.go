@@ -25,8 +25,13 @@ func TestStatic(t *testing.T) {
 	no := false
 	disabled := router("order", "off", 9)
 	disabled.Enabled = &no
+	disabled.Scope = "aplication"
+	misspelled := router("order", "misspelled", -1)
+	misspelled.Scope = "aplication"
 	service := router("order", "service", 9)
 	service.Scope = constant.RouterScopeService
+	unscoped := router("order", "unscoped", 9)
+	unscoped.Scope = ""
 	bad := router("order", "bad", 9)
 	bad.Tags[0].Addresses = []string{"not an address"}
 	for _, tc := range []struct {
@@ -34,17 +39,23 @@ func TestStatic(t *testing.T) {
 		first  []*global.RouterConfig
 		second []*global.RouterConfig // of another reference
 		want   string
-		faulty bool
+		faulty string // what the error names, "" for none
 	}{
-		{"none", nil, nil, "", false},
-		{"one", []*global.RouterConfig{router("order", "gray", 0)}, nil, "gray", false},
-		{"of another application", []*global.RouterConfig{router("cart", "gray", 0)}, nil, "", false},
-		{"other routers", []*global.RouterConfig{nil, {Scope: constant.RouterScopeApplication, Key: "order", Conditions: []string{"=> host = 1"}}, disabled, service}, nil, "", false},
-		{"the last of two", []*global.RouterConfig{router("order", "a", 0), router("order", "b", 0)}, nil, "b", false},
-		{"the highest priority", []*global.RouterConfig{router("order", "a", 1), router("order", "b", 0)}, nil, "a", false},
-		{"the same again", []*global.RouterConfig{router("order", "a", 0)}, []*global.RouterConfig{router("order", "a", 0)}, "a", false},
-		{"a second reference's", []*global.RouterConfig{router("order", "a", 0)}, []*global.RouterConfig{router("order", "b", 0)}, "a", false},
-		{"with a fault", []*global.RouterConfig{bad}, nil, "", true},
+		{"none", nil, nil, "", ""},
+		{"one", []*global.RouterConfig{router("order", "gray", 0)}, nil, "gray", ""},
+		{"of another application", []*global.RouterConfig{router("cart", "gray", 0)}, nil, "", ""},
+		{"other routers", []*global.RouterConfig{nil, {Scope: constant.RouterScopeApplication, Key: "order", Conditions: []string{"=> host = 1"}}, disabled}, nil, "", ""},
+		{"the last of two", []*global.RouterConfig{router("order", "a", 0), router("order", "b", 0)}, nil, "b", ""},
+		{"the highest priority", []*global.RouterConfig{router("order", "a", 1), router("order", "b", 0)}, nil, "a", ""},
+		{"the same again", []*global.RouterConfig{router("order", "a", 0)}, []*global.RouterConfig{router("order", "a", 0)}, "a", ""},
+		{"a second reference's", []*global.RouterConfig{router("order", "a", 0)}, []*global.RouterConfig{router("order", "b", 0)}, "a", ""},
+		{"without a scope", []*global.RouterConfig{unscoped}, nil, "unscoped", ""},
+		{"with a fault", []*global.RouterConfig{bad}, nil, "", "tags[0].addresses[0]"},
+		{"with a misspelled scope", []*global.RouterConfig{misspelled}, nil, "", `scope: got "aplication"`},
+		{"tags for a service", []*global.RouterConfig{service}, nil, "", `scope: got "service"`},
+		{"without a key", []*global.RouterConfig{router("", "gray", 0)}, nil, "", "key: want"},
+		{"a fault in one that is not in force", []*global.RouterConfig{misspelled, router("order", "a", 0)}, nil, "a", `scope: got "aplication"`},
+		{"a fault in a second reference's", []*global.RouterConfig{router("order", "a", 0)}, []*global.RouterConfig{misspelled}, "a", `scope: got "aplication"`},
 	} {
 		store := &tagrouter.Store{}
 		f := newFollower(store, nil, "")
@@ -55,11 +66,11 @@ func TestStatic(t *testing.T) {
 		if err == nil {
 			err = f.static(seen, tc.second)
 		}
-		if got := w.tag(); got != tc.want || (err != nil) != tc.faulty {
-			t.Errorf("%s: %q, %v; want %q, a fault: %t", tc.name, got, err, tc.want, tc.faulty)
+		if got := w.tag(); got != tc.want {
+			t.Errorf("%s: %q, want %q", tc.name, got, tc.want)
 		}
-		if err != nil && !strings.Contains(err.Error(), "tags[0].addresses[0]") {
-			t.Errorf("%s: %v does not name the key", tc.name, err)
+		if (err != nil) != (tc.faulty != "") || err != nil && !strings.Contains(err.Error(), tc.faulty) {
+			t.Errorf("%s: error %v, want one that names %q", tc.name, err, tc.faulty)
 		}
 		f.close()
 	}
