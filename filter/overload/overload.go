@@ -8,7 +8,7 @@
 // dubbo-go's own handler answers an empty success over the dubbo protocol, and a
 // failure to encode it over Triple. A handler that the user names
 // (`tps.limit.rejected.handler`, `execute.limit.rejected.handler`) or registers as
-// "default" wins; mode off leaves dubbo-go's as it is.
+// "default" wins; the modes off and observe leave dubbo-go's as it is.
 //
 // Importing the package registers the handler under [Name] and as dubbo-go's
 // default; nothing else happens. A Handler is safe for concurrent use.
@@ -45,7 +45,7 @@ func New() filter.RejectedExecutionHandler { return Handler{} }
 
 // RejectedExecution implements dubbo-go's RejectedExecutionHandler.
 func (Handler) RejectedExecution(u *common.URL, inv base.Invocation) result.Result {
-	if conf.Current().Mode == conf.Off {
+	if conf.Current().Mode != conf.Enforce {
 		return handler.GetOnlyLogRejectedExecutionHandler().RejectedExecution(u, inv)
 	}
 	return refusal.Overloaded(u != nil && u.Protocol == constant.TriProtocol)

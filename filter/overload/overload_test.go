@@ -71,14 +71,17 @@ func TestUsersHandler(t *testing.T) {
 	}
 }
 
-// TestOff: in mode off dubbo-go's handler answers, as it does without Graylane.
-func TestOff(t *testing.T) {
+// TestOtherModes: in the modes off and observe dubbo-go's handler answers, as it
+// does without Graylane.
+func TestOtherModes(t *testing.T) {
 	old := *conf.Current()
 	defer conf.Set(old)
-	c := conf.Default()
-	c.Mode = conf.Off
-	conf.Set(c)
-	if res := call(t, full(constant.DubboProtocol, "")); res.Result() != nil || res.Error() != nil || refusal.Own(res) {
-		t.Errorf("got %v, %v; want dubbo-go's empty success", res.Result(), res.Error())
+	for _, m := range []conf.Mode{conf.Off, conf.Observe} {
+		c := conf.Default()
+		c.Mode = m
+		conf.Set(c)
+		if res := call(t, full(constant.DubboProtocol, "")); res.Result() != nil || res.Error() != nil || refusal.Own(res) {
+			t.Errorf("%s: got %v, %v; want dubbo-go's empty success", m, res.Result(), res.Error())
+		}
 	}
 }
