@@ -80,6 +80,7 @@ func TestPrecedence(t *testing.T) {
 		{"YAML over Configure, key by key", func(c *Config) { c.Mode = Observe; c.Warmup.Window = time.Minute; c.Warmup.MaxBoost = 3 }, "{warmup: {window: 10s}}", "", Observe, 10 * time.Second, 3},
 		{"env over YAML", nil, "{mode: observe}", "off", Off, 120 * time.Second, 1.5},
 		{"env over both", func(c *Config) { c.Mode = Observe }, "{mode: off}", "enforce", Enforce, 120 * time.Second, 1.5},
+		{"YAML without values", func(c *Config) { c.Mode = Observe; c.Warmup.Window = time.Minute }, "{mode: , warmup: {window: , max-boost: ~}, discovery: }", "", Observe, time.Minute, 1.5},
 		{"env empty is unset", nil, "{mode: observe}", "", Observe, 120 * time.Second, 1.5},
 	} {
 		fresh(t)

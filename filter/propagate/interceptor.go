@@ -17,6 +17,7 @@ import (
 
 	"github.com/graylane/graylane/filter/tag"
 	"github.com/graylane/graylane/internal/conf"
+	"github.com/graylane/graylane/internal/hop"
 	"github.com/graylane/graylane/internal/refusal"
 )
 
@@ -106,7 +107,7 @@ func enforce(ctx context.Context, inv base.Invocation, keys []string) {
 				want, set = tag.Accept(k, s), true
 			}
 			delete(attachments, k)
-		case l.passed != nil && hopLocal(k) && l.has(k, v):
+		case l.passed != nil && hop.Local(k) && l.has(k, v):
 			delete(attachments, k)
 		}
 	}

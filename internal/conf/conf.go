@@ -43,7 +43,7 @@ type Routing struct {
 
 // Propagate names what travels beside the tag.
 type Propagate struct {
-	Keys []string `mapstructure:"keys"` // further attachment keys that travel. Default none.
+	Keys []string `mapstructure:"keys"` // further attachment keys that travel: lower-case header names, none of Dubbo's, HTTP's or Graylane's. Default none.
 }
 
 // Register sets how an instance joins.
@@ -86,7 +86,7 @@ type Shutdown struct {
 // Retry sets what happens to calls whose outcome is unknown.
 type Retry struct {
 	Unknown       string   `mapstructure:"unknown"`        // "never", "idempotent" or "dubbo". Default idempotent.
-	Idempotent    []string `mapstructure:"idempotent"`     // "com.shop.Order/Get", exact. Default none.
+	Idempotent    []string `mapstructure:"idempotent"`     // "com.shop.Order/Get", exact: one slash, no spaces. Default none.
 	BudgetPercent float64  `mapstructure:"budget-percent"` // retries and later reroutes as a share of the calls, 0 to 100. Default 20.
 }
 

@@ -156,7 +156,16 @@ func TestFaults(t *testing.T) {
 		{"routing: {compat: go}", "routing.compat", []string{`"go"`, "graylane or java"}},
 		{"propagate: {keys: [X-User]}", "propagate.keys", []string{`"X-User"`, "lower-case"}},
 		{`propagate: {keys: [""]}`, "propagate.keys", []string{`""`, "lower-case"}},
-		{`propagate: {keys: ["a b"]}`, "propagate.keys", []string{`"a b"`, "without spaces"}},
+		{`propagate: {keys: ["a b"]}`, "propagate.keys", []string{`"a b"`, "header names"}},
+		{`propagate: {keys: ["a;b"]}`, "propagate.keys", []string{`"a;b"`, "header names"}},
+		{`propagate: {keys: ["a:b"]}`, "propagate.keys", []string{`"a:b"`, "header names"}},
+		{"propagate: {keys: [ü]}", "propagate.keys", []string{`"ü"`, "header names"}},
+		{"propagate: {keys: [~]}", "propagate.keys", []string{`""`, "header names"}},
+		{"propagate: {keys: [x-user, dubbo.tag]}", "propagate.keys", []string{`"dubbo.tag"`, "of your own"}},
+		{"propagate: {keys: [timeout]}", "propagate.keys", []string{`"timeout"`, "of your own"}},
+		{"propagate: {keys: [interface]}", "propagate.keys", []string{`"interface"`, "of your own"}},
+		{"propagate: {keys: [graylane-caller]}", "propagate.keys", []string{`"graylane-caller"`, "of your own"}},
+		{"propagate: {keys: [content-type]}", "propagate.keys", []string{`"content-type"`, "of your own"}},
 		{"register: {delay: -1s}", "register.delay", []string{"-1s", "0s to 1h0m0s"}},
 		{"register: {delay: 1h1ns}", "register.delay", []string{"1h0m0.000000001s", "0s to 1h0m0s"}},
 		{"register: {timeout: 99ms}", "register.timeout", []string{"99ms", "100ms to 10m0s"}},
@@ -195,6 +204,9 @@ func TestFaults(t *testing.T) {
 		{"retry: {idempotent: [Get]}", "retry.idempotent", []string{`"Get"`, `"interface/Method"`}},
 		{"retry: {idempotent: [com.shop.Order/]}", "retry.idempotent", []string{`"com.shop.Order/"`}},
 		{"retry: {idempotent: [/Get]}", "retry.idempotent", []string{`"/Get"`}},
+		{"retry: {idempotent: [A/B/C]}", "retry.idempotent", []string{`"A/B/C"`, "one slash"}},
+		{`retry: {idempotent: [" a/b"]}`, "retry.idempotent", []string{`" a/b"`, "no spaces"}},
+		{`retry: {idempotent: ["a/b\t"]}`, "retry.idempotent", []string{`"a/b\t"`, "no spaces"}},
 		{"retry: {budget-percent: 101}", "retry.budget-percent", []string{"101", "0 to 100"}},
 		{"outlier: {base-ejection-time: 9ms}", "outlier.base-ejection-time", []string{"9ms", "10ms to 1h0m0s"}},
 		{"outlier: {max-ejection-time: 999ms}", "outlier.max-ejection-time", []string{"999ms", "1s to 24h0m0s"}},
@@ -246,10 +258,55 @@ func TestEdges(t *testing.T) {
 		"outlier: {base-ejection-time: 1h, max-ejection-time: 24h, max-ejection-percent: 100}",
 		"discovery: {empty-protection: 1h}",
 		"mode: off",
+		"propagate: {keys: [x-user, x_tenant, dubbo.force.tag, traceparent, billing-addr, \"0!#$%&'*+.^`|~\"]}",
 	} {
 		if _, err := read(t, text, Default()); err != nil {
 			t.Errorf("%s: %v", text, err)
 		}
+	}
+}
+
+// TestWithoutValue: a key without a value, as is left where the lines below it are
+// commented out, keeps what held before, and is looked at for its name all the same.
+func TestWithoutValue(t *testing.T) {
+	base := Default()
+	base.Propagate.Keys = []string{"x-user"}
+	base.Retry.Idempotent = []string{"com.shop.Order/Get"}
+	base.Register.Manual = true
+	base.Register.Check.TCP = "127.0.0.1:6379"
+	var paths []string
+	var walk func(reflect.Type, string)
+	walk = func(section reflect.Type, path string) {
+		for n := range section.NumField() {
+			f := section.Field(n)
+			key := path + f.Tag.Get("mapstructure")
+			paths = append(paths, key)
+			if f.Type.Kind() == reflect.Struct {
+				walk(f.Type, key+": {")
+			}
+		}
+	}
+	walk(reflect.TypeFor[Config](), "")
+	for _, path := range paths {
+		for _, nothing := range []string{": ", ": ~ "} {
+			text := path + nothing + strings.Repeat("}", strings.Count(path, "{"))
+			if got, err := read(t, text, base); err != nil || !reflect.DeepEqual(got, base) {
+				t.Errorf("%s: %+v, %v; want the base", text, got, err)
+			}
+		}
+	}
+	for _, text := range []string{"warmup: {}", "register: {check: {}}", "register: {check: , require: }", "discovery:\n  # empty-protection: 10s\n"} {
+		if got, err := read(t, text, base); err != nil || !reflect.DeepEqual(got, base) {
+			t.Errorf("%s: %+v, %v; want the base", text, got, err)
+		}
+	}
+	for text, key := range map[string]string{"warmupp: ": "warmupp", "warmup: {windw: }": "warmup.windw", "register: {check: {https: }}": "register.check.https"} {
+		if _, err := read(t, text, base); err == nil || err.Error() != Root+"."+key+": unknown key" {
+			t.Errorf("%s: %v, want the unknown key %s", text, err, key)
+		}
+	}
+	if got, err := read(t, "discovery: {empty-protection: 0s}\nregister: {require: false}", base); err != nil || got.Discovery.EmptyProtection != 0 || got.Register.Require {
+		t.Errorf("values of zero: %+v, %v", got, err)
 	}
 }
 

@@ -13,20 +13,24 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/go-viper/mapstructure/v2"
+
+	"github.com/graylane/graylane/internal/hop"
 )
 
 // Root is the path of the settings in dubbogo.yml.
 const Root = "dubbo.custom.config-map.graylane"
 
 // Decode reads the map below [Root] over base. Every fault is reported at once,
-// each with its key path: an unknown key, a wrong type, a value out of range.
+// each with its key path: an unknown key, a wrong type, a value out of range. A key
+// without a value keeps that of base.
 func Decode(m map[string]any, base Config) (Config, error) {
 	c := base
 	d, err := mapstructure.NewDecoder(&mapstructure.DecoderConfig{
 		Result:     &c,
-		ZeroFields: true,
+		ZeroFields: true, // a list replaces that of base
 		DecodeHook: mapstructure.ComposeDecodeHookFunc(strictDuration, mapstructure.TextUnmarshallerHookFunc()),
 		MatchName:  func(key, field string) bool { return key == field },
 	})
@@ -34,7 +38,7 @@ func Decode(m map[string]any, base Config) (Config, error) {
 		return base, fmt.Errorf("%s: %w", Root, err)
 	}
 	var errs []error
-	if err := d.Decode(stringify(m)); err != nil {
+	if err := d.Decode(prepare(m)); err != nil {
 		errs = append(errs, flatten(err)...)
 	}
 	errs = append(errs, unknown(m, reflect.TypeFor[Config](), Root)...)
@@ -81,12 +85,16 @@ func unknown(m map[string]any, t reflect.Type, path string) []error {
 	return errs
 }
 
-// stringify lets a curve or a weight be written as a bare number.
-func stringify(m map[string]any) map[string]any {
+// prepare leaves out keys without a value, which the decoder would read as zero,
+// and lets a curve or a weight be written as a bare number.
+func prepare(m map[string]any) map[string]any {
 	out := make(map[string]any, len(m))
 	for k, v := range m {
+		if v == nil {
+			continue
+		}
 		if sub, ok := v.(map[string]any); ok {
-			v = stringify(sub)
+			v = prepare(sub)
 		}
 		if k == "curve" || k == "publish-weight" {
 			switch n := v.(type) {
@@ -159,8 +167,10 @@ func (c *Config) Validate() error {
 	oneOf("routing.untagged-fallback", c.Routing.UntaggedFallback, "none", "any")
 	oneOf("routing.compat", c.Routing.Compat, "graylane", "java")
 	for _, k := range c.Propagate.Keys {
-		if k == "" || k != strings.ToLower(k) || strings.ContainsAny(k, " \t\r\n:") {
-			bad("propagate.keys", strconv.Quote(k), "lower-case keys without spaces or colons")
+		if !headerName(k) {
+			bad("propagate.keys", strconv.Quote(k), "header names in lower-case ASCII, such as x-user")
+		} else if hop.Reserved(k) {
+			bad("propagate.keys", strconv.Quote(k), "keys of your own: this one is set anew for each call")
 		}
 	}
 	dur("register.delay", c.Register.Delay, 0, time.Hour)
@@ -181,8 +191,8 @@ func (c *Config) Validate() error {
 	dur("shutdown.registry-timeout", c.Shutdown.RegistryTimeout, 10*time.Millisecond, time.Minute)
 	oneOf("retry.unknown", c.Retry.Unknown, "never", "idempotent", "dubbo")
 	for _, m := range c.Retry.Idempotent {
-		if svc, method, ok := strings.Cut(m, "/"); !ok || svc == "" || method == "" {
-			bad("retry.idempotent", strconv.Quote(m), `"interface/Method"`)
+		if svc, method, _ := strings.Cut(m, "/"); svc == "" || method == "" || strings.Contains(method, "/") || strings.ContainsFunc(m, unicode.IsSpace) {
+			bad("retry.idempotent", strconv.Quote(m), `"interface/Method", one slash and no spaces`)
 		}
 	}
 	num("retry.budget-percent", c.Retry.BudgetPercent, 0, 100)
@@ -207,6 +217,18 @@ func checkBounds(k Check, bad func(key string, got any, want string), dur func(k
 	dur("register.check.interval", k.Interval, 10*time.Millisecond, time.Minute)
 	dur("register.check.timeout", k.Timeout, 10*time.Millisecond, time.Minute)
 	dur("register.check.limit", k.Limit, 100*time.Millisecond, time.Hour)
+}
+
+// headerName reports a header's name of RFC 9110, in the lower case in which
+// HTTP/2 carries it.
+func headerName(s string) bool {
+	for _, r := range s {
+		letter := r >= 'a' && r <= 'z' || r >= '0' && r <= '9'
+		if !letter && !strings.ContainsRune("!#$%&'*+-.^_`|~", r) {
+			return false
+		}
+	}
+	return s != ""
 }
 
 func httpURL(s string) bool {
