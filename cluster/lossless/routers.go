@@ -40,16 +40,15 @@ func newNarrower(d directory.Directory, src endpoint.Source) *narrower {
 	if c == nil {
 		return nil
 	}
-	tell := func() {
-		list := src.Endpoints()
-		invokers := make([]base.Invoker, len(list))
-		for n, e := range list {
+	list := func() []base.Invoker {
+		known := src.Endpoints()
+		invokers := make([]base.Invoker, len(known))
+		for n, e := range known {
 			invokers[n] = e.Invoker
 		}
-		c.Set(invokers)
+		return invokers
 	}
-	tell()
-	return &narrower{chain: c, cancel: src.Watch(tell)}
+	return &narrower{chain: c, cancel: c.Follow(list, src.Watch)}
 }
 
 func (n *narrower) close() {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"testing"
+	"time"
 
 	"dubbo.apache.org/dubbo-go/v3/cluster/router"
 	"dubbo.apache.org/dubbo-go/v3/common"
@@ -18,11 +19,19 @@ import (
 )
 
 // keeping is a router of the user's that leaves some invokers only.
-type keeping struct{ keeps func(base.Invoker) bool }
+type keeping struct {
+	keeps func(base.Invoker) bool
+	hears func([]base.Invoker)
+}
 
-func (*keeping) URL() *common.URL      { return nil }
-func (*keeping) Priority() int64       { return 10 }
-func (*keeping) Notify([]base.Invoker) {}
+func (*keeping) URL() *common.URL { return nil }
+func (*keeping) Priority() int64  { return 10 }
+func (k *keeping) Notify(list []base.Invoker) {
+	if k.hears != nil {
+		k.hears(list)
+	}
+}
+
 func (k *keeping) Route(list []base.Invoker, _ *common.URL, _ base.Invocation) []base.Invoker {
 	return slices.DeleteFunc(list, func(i base.Invoker) bool { return !k.keeps(i) }) // in place, as routers may
 }
@@ -48,7 +57,7 @@ func init() {
 func TestOwnRouter(t *testing.T) {
 	var r *rig
 	kept := map[int]bool{}
-	own = &keeping{func(i base.Invoker) bool { return kept[slices.Index(r.nodes, i.(*node))] }}
+	own = &keeping{keeps: func(i base.Invoker) bool { return kept[slices.Index(r.nodes, i.(*node))] }}
 	t.Cleanup(func() { own = nil })
 	r = newRig(t, constant.TriProtocol, "", "", "gray", "gray") // 0, 1 baseline; 2, 3 gray
 	t.Cleanup(r.Invoker.Destroy)
@@ -105,10 +114,36 @@ func TestOwnRouter(t *testing.T) {
 	}
 }
 
+// TestOwnRouterHears: of a list that is published while it hears of the first.
+func TestOwnRouterHears(t *testing.T) {
+	r := newRig(t, constant.TriProtocol, "")
+	second := newNode(t, "", "")
+	heard := make(chan int, 10)
+	own = &keeping{hears: func(list []base.Invoker) {
+		if len(list) == 1 {
+			r.set(r.nodes[0], second)
+		}
+		heard <- len(list)
+	}}
+	t.Cleanup(func() { own = nil })
+	n := newNarrower(r, r)
+	t.Cleanup(n.close)
+	for {
+		select {
+		case got := <-heard:
+			if got == 2 {
+				return
+			}
+		case <-time.After(5 * time.Second): // only a test that fails waits so long
+			t.Fatal("the router did not hear of the second list")
+		}
+	}
+}
+
 // TestOwnRouterCosts: the same result is not built twice.
 func TestOwnRouterCosts(t *testing.T) {
 	var r *rig
-	own = &keeping{func(i base.Invoker) bool { return i == base.Invoker(r.nodes[0]) }}
+	own = &keeping{keeps: func(i base.Invoker) bool { return i == base.Invoker(r.nodes[0]) }}
 	t.Cleanup(func() { own = nil })
 	r = newRig(t, constant.TriProtocol, "", "")
 	t.Cleanup(r.Invoker.Destroy)

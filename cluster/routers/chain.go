@@ -22,7 +22,7 @@ import (
 	"github.com/dubbogo/gost/log/logger"
 )
 
-// firstRules is how long [Chain.Set] waits for the config centre the first time,
+// firstRules is how long [Chain.Follow] waits for the config centre the first time,
 // so that the first call finds the rules. Later lists wait for nothing.
 const firstRules = 3 * time.Second
 
@@ -36,7 +36,7 @@ type Chain struct {
 	center config_center.DynamicConfiguration
 
 	running atomic.Pointer[[]router.PriorityRouter] // nil: none has anything to say
-	list    atomic.Pointer[[]base.Invoker]          // the newest
+	list    atomic.Pointer[func() []base.Invoker]   // returns the newest
 	dirty   chan struct{}
 	heard   chan struct{} // closed when the routers know of a first list and its rules
 	done    chan struct{}
@@ -125,9 +125,16 @@ func (c *Chain) Route(list []base.Invoker, inv base.Invocation) []base.Invoker {
 	return left
 }
 
-// Set tells the routers, in the background, which invokers there are. The first
-// time it waits until they know, for at most 3 s.
-func (c *Chain) Set(list []base.Invoker) {
+// Follow tells the routers, in the background, which invokers list returns, now and
+// whenever the func that watch got is called, until stop. It waits until they know
+// the first ones, for at most 3 s; that func waits for nothing.
+func (c *Chain) Follow(list func() []base.Invoker, watch func(fn func()) (cancel func())) (stop func()) {
+	stop = watch(c.poke) // first, so that no change falls between
+	c.ask(list)
+	return stop
+}
+
+func (c *Chain) ask(list func() []base.Invoker) {
 	first := c.list.Swap(&list) == nil
 	c.poke()
 	if !first {
@@ -170,12 +177,12 @@ func (c *Chain) follow() {
 		if p == nil {
 			continue
 		}
-		complete := true
+		list, complete := (*p)(), true
 		for _, m := range c.members {
 			if m.rules != nil {
-				complete = m.rules.follow(m.rules.keys(*p)) && complete
+				complete = m.rules.follow(m.rules.keys(list)) && complete
 			} else {
-				m.router.Notify(*p)
+				m.router.Notify(list)
 			}
 		}
 		if complete {

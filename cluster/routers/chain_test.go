@@ -173,6 +173,9 @@ func call() *invocation.RPCInvocation {
 	return invocation.NewRPCInvocation("Get", nil, map[string]any{})
 }
 
+// Set is what a source does that publishes the list.
+func (c *Chain) Set(list []base.Invoker) { c.ask(func() []base.Invoker { return list }) }
+
 // chain runs f with the chain of a reference, all of dubbo-go's routers imported.
 func chain(t *testing.T, u *common.URL, f func(c *Chain)) {
 	t.Helper()
@@ -271,6 +274,39 @@ func TestRules(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestDeletedAndPublished: a rule that is deleted and published again before the
+// chain's goroutine looks, which a router of the user's holds up, is in force.
+func TestDeletedAndPublished(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		center := useCenter(t)
+		slow := &own{route: func(l []base.Invoker) []base.Invoker { return l }, notified: make(chan []base.Invoker)}
+		with(t, "slow", slow)
+		key := service + "::" + constant.ConditionRouterRuleSuffix
+		center.put(key, onlyA)
+		list := invokers("a", "b")
+		chain(t, reference(), func(c *Chain) {
+			go c.Set(list)
+			<-slow.notified
+			synctest.Wait()
+			if got := regions(c.Route(list, call())); !slices.Equal(got, []string{"a"}) {
+				t.Fatalf("at first %v, want a", got)
+			}
+			c.Set(list)
+			synctest.Wait() // the goroutine is held up
+			center.put(key, "")
+			center.put(key, onlyB)
+			for range 2 {
+				<-slow.notified
+			}
+			synctest.Wait()
+			if got := regions(c.Route(list, call())); !slices.Equal(got, []string{"b"}) {
+				t.Errorf("deleted and published again: %v, want b", got)
+			}
+		})
+		synctest.Wait()
+	})
 }
 
 // TestFirstCall: a rule that is there at the start holds for the first call.

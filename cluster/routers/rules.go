@@ -96,9 +96,7 @@ type ear struct {
 
 // Process implements dubbo-go's ConfigurationListener.
 func (e *ear) Process(event *config_center.ConfigChangeEvent) {
-	if event.ConfigType == remoting.EventTypeDel {
-		e.ended.Store(true) // what is gone need not be readable
-	}
+	e.ended.Store(event.ConfigType == remoting.EventTypeDel) // what is gone need not be readable
 	e.news.Store(true)
 	e.c.poke()
 }

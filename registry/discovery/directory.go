@@ -121,9 +121,7 @@ func (d *Directory) makeChain() {
 	if c == nil {
 		return
 	}
-	tell := func() { c.Set(all(*d.list.Load())) }
-	tell()
-	stop := d.Watch(tell)
+	stop := c.Follow(func() []base.Invoker { return all(*d.list.Load()) }, d.Watch)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.chain = c
