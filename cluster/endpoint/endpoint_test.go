@@ -396,6 +396,42 @@ func TestWatch(t *testing.T) {
 	})
 }
 
+// TestClosingEnds: only where nothing would tell a new process at the address from
+// the old one, and only while somebody references it.
+func TestClosingEnds(t *testing.T) {
+	for _, tc := range []struct {
+		incarnation string
+		release     bool
+		ends        bool
+	}{
+		{"", false, true}, {"@", false, true}, {"", true, false}, {"@1700000000", false, false}, {"0123456789abcdef", false, false},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			table := new(Table)
+			told := 0
+			table.Watch(func() { told++ })
+			i := table.Acquire("10.0.0.1:1", tc.incarnation, "order", Birth{})
+			i.MarkClosing()
+			if tc.release {
+				table.Release(i)
+			}
+			time.Sleep(40*time.Second - 1)
+			synctest.Wait()
+			if !i.Closing() || i.Usable() || told != 1 {
+				t.Errorf("%+v, before 40 s: closing %t, told %d times", tc, i.Closing(), told)
+			}
+			time.Sleep(time.Nanosecond)
+			synctest.Wait()
+			if i.Closing() == tc.ends || i.Usable() != tc.ends || tc.ends && told != 2 {
+				t.Errorf("%+v, after 40 s: closing %t, told %d times", tc, i.Closing(), told)
+			}
+			if over := !tc.ends; i.Over() != over {
+				t.Errorf("%+v: over %t, want %t", tc, !over, over)
+			}
+		})
+	}
+}
+
 // TestHotPathAllocs: what a call needs does not allocate.
 func TestHotPathAllocs(t *testing.T) {
 	e := acquire(new(Table), "10.0.0.1:1", "a")

@@ -15,7 +15,12 @@ const (
 	outlier                // kept out for a while after failures
 	warm                   // past its window: no clock is read any more
 	calibrated             // its first answer has been seen
+	gone                   // nobody references it any more
 )
+
+// closingTime is how long an instance is closing that may be another process by then.
+// It is as long as a directory keeps one that no registry lists any more.
+const closingTime = 40 * time.Second
 
 // Instance is one incarnation at one address. See the package comment.
 type Instance struct {
@@ -120,16 +125,27 @@ func (i *Instance) Factor(p, floor float64) float64 {
 }
 
 // MarkClosing takes the instance out of all pools, for good: only a new
-// incarnation brings its address back. It reports whether this was news. From
-// its return on no call of this process starts there, but for those to levels
-// that have nothing else.
+// incarnation brings its address back. Where nothing names the process, as behind
+// a direct URL, the next one at the address is the same instance: there it is out
+// for 40 s, and one that still leaves then is to be marked again. It reports
+// whether this was news. From its return on no call of this process starts there,
+// but for those to levels that have nothing else.
 func (i *Instance) MarkClosing() bool {
 	news := i.set(closing)
 	if news {
+		if i.anyone() {
+			time.AfterFunc(closingTime, func() {
+				i.flags.And(^uint32(closing))
+				i.changed()
+			})
+		}
 		i.changed()
 	}
 	return news
 }
+
+// anyone reports that nothing tells one process at the address from the next.
+func (i *Instance) anyone() bool { return i.Incarnation == "" || i.Incarnation == "@" }
 
 // SetOutlier takes the instance out of the pools, or lets it in again.
 func (i *Instance) SetOutlier(out bool) bool {
@@ -150,14 +166,21 @@ func (i *Instance) SetOutlier(out bool) bool {
 // caller that addresses it.
 func (i *Instance) Named() bool { return i.Incarnation != "" && i.Incarnation[0] != '@' }
 
-// Closing reports that the instance said, or showed, that it leaves.
-func (i *Instance) Closing() bool { return i.flags.Load()&closing != 0 }
+// Closing reports that the instance said, or showed, that it leaves, or that nobody
+// references it any more.
+func (i *Instance) Closing() bool { return i.flags.Load()&(closing|gone) != 0 }
+
+// Over reports that the instance is closing for good.
+func (i *Instance) Over() bool {
+	f := i.flags.Load()
+	return f&gone != 0 || f&closing != 0 && !i.anyone()
+}
 
 // Outlier reports whether failures keep the instance out.
 func (i *Instance) Outlier() bool { return i.flags.Load()&outlier != 0 }
 
 // Usable reports that the instance is neither closing nor an outlier.
-func (i *Instance) Usable() bool { return i.flags.Load()&(closing|outlier) == 0 }
+func (i *Instance) Usable() bool { return i.flags.Load()&(closing|outlier|gone) == 0 }
 
 // Proven reports that the instance has answered, and that no timeout has followed.
 func (i *Instance) Proven() bool { return i.strikes.Load() == 0 && i.answered.Load() > 0 }

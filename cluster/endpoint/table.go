@@ -55,7 +55,7 @@ func (t *Table) Release(i *Instance) {
 		return
 	}
 	delete(t.byKey, key{i.Address, i.Incarnation})
-	i.set(closing)
+	i.set(gone)
 	if i.sent.Load()+i.failed.Load() > 0 {
 		t.departed = append(t.departed, i)
 		if over := len(t.departed) - departedKept; over > 0 {
@@ -64,7 +64,7 @@ func (t *Table) Release(i *Instance) {
 	}
 }
 
-// Watch has fn called whenever an instance starts to close, becomes or ceases
+// Watch has fn called whenever an instance starts or ceases to close, becomes or ceases
 // to be an outlier, turns warm or learns its age. fn must not block.
 func (t *Table) Watch(fn func()) (cancel func()) {
 	p := &fn

@@ -16,7 +16,7 @@ import (
 )
 
 // heed acts on the mark of an answer: `closing;<incarnation>` takes the instance
-// out of all pools, `warming;<age ms>` sets its age. A refusal because of closing
+// out of all pools (for 40 s where nothing names its process), `warming;<age ms>` sets its age. A refusal because of closing
 // is as good as the mark. Unknown marks are ignored.
 func heed(i *endpoint.Instance, v verdict) {
 	kind, value, _ := strings.Cut(v.state, ";")

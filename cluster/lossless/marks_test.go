@@ -4,11 +4,15 @@ package lossless
 
 import (
 	"context"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"dubbo.apache.org/dubbo-go/v3/cluster/directory/static"
+	"dubbo.apache.org/dubbo-go/v3/common"
 	"dubbo.apache.org/dubbo-go/v3/protocol/base"
 	"dubbo.apache.org/dubbo-go/v3/protocol/result"
 
@@ -88,6 +92,70 @@ func TestNoCallAfterTheMark(t *testing.T) {
 			}
 		}
 	}
+}
+
+// peer is a provider behind a direct URL.
+type peer struct {
+	*base.BaseInvoker
+	calls   int
+	closing bool
+}
+
+func (p *peer) Invoke(context.Context, base.Invocation) result.Result {
+	p.calls++
+	res := &result.RPCResult{Rest: "ok"}
+	if p.closing {
+		res.AddAttachment(tag.KeyState, tag.StateClosing+";0123456789abcdef")
+	}
+	return res
+}
+
+// TestDirectURLRestarts: of several direct URLs, one whose provider leaves gets no
+// calls for a while; the process that is then there is called again, for nothing
+// tells the two apart.
+func TestDirectURLRestarts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var list []base.Invoker
+		var peers []*peer
+		for port := range 2 {
+			p := &peer{BaseInvoker: base.NewBaseInvoker(common.NewURLWithOptions(common.WithProtocol("test"), common.WithIp("198.51.100.7"),
+				common.WithPort(strconv.Itoa(9000+port)), common.WithPath(service), common.WithInterface(service)))}
+			peers = append(peers, p)
+			list = append(list, p)
+		}
+		d := static.NewDirectory(list)
+		i := New(d, newFixed(d))
+		defer i.view.close()
+		calls := func() (first, second int) {
+			peers[0].calls, peers[1].calls = 0, 0
+			for range 100 {
+				if err := i.Invoke(t.Context(), call1("Place", map[string]any{})).Error(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			synctest.Wait()
+			return peers[0].calls, peers[1].calls
+		}
+		peers[0].closing = true
+		if first, _ := calls(); first != 1 { // none of 100: 1 in 2^100
+			t.Errorf("%d calls to the one that said once that it leaves", first)
+		}
+		time.Sleep(39 * time.Second)
+		if first, _ := calls(); first != 0 {
+			t.Errorf("%d calls to it 39 s later", first)
+		}
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if first, _ := calls(); first != 1 {
+			t.Errorf("%d calls when it still leaves, want 1: it says so again", first)
+		}
+		peers[0].closing = false // another process, which says nothing
+		time.Sleep(41 * time.Second)
+		synctest.Wait()
+		if first, second := calls(); first == 0 || second == 0 {
+			t.Errorf("after its restart %d and %d calls, want some to both", first, second)
+		}
+	})
 }
 
 // TestWarmingMark: the first answer sets the age; no mark says warm.

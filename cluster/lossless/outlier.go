@@ -56,7 +56,7 @@ func ejectionTime(n int) time.Duration {
 
 // probe lets an instance in again once it is alive.
 func probe(i *endpoint.Instance, protocol string) {
-	if i.Closing() { // it left, or nobody knows it any more
+	if i.Over() { // it left, or nobody knows it any more
 		forget(i)
 		return
 	}

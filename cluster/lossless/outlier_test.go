@@ -258,6 +258,31 @@ func TestProbesEnd(t *testing.T) {
 	}
 }
 
+// TestProbesOfOneThatLeaves go on where nothing tells its next process from it.
+func TestProbesOfOneThatLeaves(t *testing.T) {
+	settings(t, func(c *conf.Config) {
+		c.Outlier.BaseEjectionTime, c.Outlier.MaxEjectionTime = 10*time.Millisecond, 10*time.Millisecond
+	})
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = l.Close()
+	for incarnation, back := range map[string]bool{"": true, "00000000000000fe": false} {
+		i := endpoint.Shared.Acquire(l.Addr().String(), incarnation, "order", endpoint.Birth{})
+		i.MarkClosing()
+		eject(i, constant.TriProtocol, "test")
+		probe(i, constant.TriProtocol)
+		ejections.Lock()
+		_, known := ejections.m[i]
+		ejections.Unlock()
+		if known != back {
+			t.Errorf("incarnation %q: probed again: %t, want %t", incarnation, known, back)
+		}
+		endpoint.Shared.Release(i)
+	}
+}
+
 // timesOut makes an error of its own for each call, as real ones are.
 func timesOut(context.Context, base.Invocation) result.Result {
 	return &result.RPCResult{Err: timeout()}
