@@ -105,6 +105,7 @@ type call struct {
 	fellBack bool               // counted
 	from     *endpoint.Endpoint // that the call is being rerouted from
 	filtered bool               // the user's routers left nothing of a level
+	behind   bool               // an endpoint did not take the call: the snapshot is behind its state
 }
 
 // Invoke sends the call. Its error wraps [endpoint.ErrNoEndpoint] if no endpoint
@@ -216,22 +217,30 @@ func attach(inv base.Invocation, key string, value any) {
 
 // choose routes, picks and counts the call in: the endpoint has begun. If what the
 // snapshot names first does not take the call, for the snapshot is behind the state
-// of its endpoints or they have been tried, it is built anew and the whole ladder
-// is looked at.
+// of its endpoints or they have been tried, the whole ladder is looked at, and only
+// if there is news that of a new snapshot: calls in vain, however many, cost a look-up.
 func (i *Invoker) choose(c *call) (*endpoint.Endpoint, tagrouter.Decision, error) {
+	c.behind = false
 	d, err := i.view.cur.Load().Route(c.wanted, c.force)
 	if err == nil {
 		if e := i.pick(c, d); e != nil {
 			return e, d, nil
 		}
 	}
-	snap := i.view.refresh()
-	for d := range snap.Ladder(c.wanted, c.force) {
-		if e := i.pick(c, d); e != nil {
-			return e, d, nil
+	var snap *tagrouter.Snapshot
+	for range 2 {
+		snap = i.view.fresh(c.behind)
+		c.filtered, c.behind = false, false // of the one before
+		for d := range snap.Ladder(c.wanted, c.force) {
+			if e := i.pick(c, d); e != nil {
+				return e, d, nil
+			}
+			if c.filtered {
+				return nil, d, fmt.Errorf("%w for tag %q: the routers leave nothing of level %q", endpoint.ErrNoEndpoint, c.wanted, d.Level)
+			}
 		}
-		if c.filtered {
-			return nil, d, fmt.Errorf("%w for tag %q: the routers leave nothing of level %q", endpoint.ErrNoEndpoint, c.wanted, d.Level)
+		if !c.behind {
+			break
 		}
 	}
 	if _, err = snap.Route(c.wanted, c.force); err == nil {
@@ -294,7 +303,14 @@ func (i *Invoker) draw(c *call, d tagrouter.Decision, pool *endpoint.Pool) *endp
 }
 
 func (c *call) fits(e *endpoint.Endpoint, d tagrouter.Decision) bool {
-	return !slices.Contains(c.tried[:c.attempts], e) && e.Begin(d.Last)
+	if slices.Contains(c.tried[:c.attempts], e) {
+		return false
+	}
+	if !e.Begin(d.Last) {
+		c.behind = true
+		return false
+	}
+	return true
 }
 
 // ErrNoResult reports that an invoker returned neither an answer nor an error: a

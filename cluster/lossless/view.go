@@ -19,6 +19,9 @@ import (
 type view struct {
 	cur atomic.Pointer[tagrouter.Snapshot] // never nil after newView
 
+	// news counts what may have changed, built is where it stood when cur was begun.
+	news, built atomic.Uint64
+
 	src      endpoint.Source
 	mu       sync.Mutex // serialises builders
 	baseline bool       // a baseline endpoint has been seen
@@ -44,6 +47,7 @@ func newView(src endpoint.Source, service string) *view {
 
 // poke asks for a new snapshot; many pokes make one.
 func (v *view) poke() {
+	v.news.Add(1)
 	select {
 	case v.dirty <- struct{}{}:
 	default:
@@ -54,17 +58,38 @@ func (v *view) follow() {
 	for {
 		select {
 		case <-v.dirty:
-			v.refresh()
+			v.fresh(false)
 		case <-v.done:
 			return
 		}
 	}
 }
 
-// refresh builds a snapshot of what is known now and returns it.
-func (v *view) refresh() *tagrouter.Snapshot {
+// fresh returns a snapshot of all news so far: the one in force, unless there are some
+// since. Of those who ask at once one builds it. untold says that there is news of
+// which nobody may have told yet.
+func (v *view) fresh(untold bool) *tagrouter.Snapshot {
+	if untold {
+		v.news.Add(1)
+	}
+	news := v.news.Load()
+	if v.built.Load() >= news {
+		return v.cur.Load()
+	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	if v.built.Load() >= news {
+		return v.cur.Load()
+	}
+	return v.build()
+}
+
+// refresh returns a snapshot of what is known now, also of what nobody has told yet.
+func (v *view) refresh() *tagrouter.Snapshot { return v.fresh(true) }
+
+// build makes the snapshot. v.mu is held.
+func (v *view) build() *tagrouter.Snapshot {
+	news := v.news.Load() // before anything else is read
 	c := conf.Current()
 	p, err := c.Warmup.Exponent()
 	if err != nil {
@@ -85,6 +110,7 @@ func (v *view) refresh() *tagrouter.Snapshot {
 		logger.Warnf("[graylane] %s has no baseline: calls without tag are served by tagged instances, counted as fallback %q", v.service, tagrouter.Untagged)
 	}
 	v.cur.Store(s)
+	v.built.Store(news)
 	v.arm(s)
 	return s
 }
