@@ -408,8 +408,8 @@ func TestClosingEnds(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			table := new(Table)
-			told := 0
-			table.Watch(func() { told++ })
+			var told atomic.Int32
+			table.Watch(func() { told.Add(1) })
 			i := table.Acquire("10.0.0.1:1", tc.incarnation, "order", Birth{})
 			i.MarkClosing()
 			if tc.release {
@@ -417,13 +417,13 @@ func TestClosingEnds(t *testing.T) {
 			}
 			time.Sleep(40*time.Second - 1)
 			synctest.Wait()
-			if !i.Closing() || i.Usable() || told != 1 {
-				t.Errorf("%+v, before 40 s: closing %t, told %d times", tc, i.Closing(), told)
+			if !i.Closing() || i.Usable() || told.Load() != 1 {
+				t.Errorf("%+v, before 40 s: closing %t, told %d times", tc, i.Closing(), told.Load())
 			}
 			time.Sleep(time.Nanosecond)
 			synctest.Wait()
-			if i.Closing() == tc.ends || i.Usable() != tc.ends || tc.ends && told != 2 {
-				t.Errorf("%+v, after 40 s: closing %t, told %d times", tc, i.Closing(), told)
+			if i.Closing() == tc.ends || i.Usable() != tc.ends || tc.ends && told.Load() != 2 {
+				t.Errorf("%+v, after 40 s: closing %t, told %d times", tc, i.Closing(), told.Load())
 			}
 			if over := !tc.ends; i.Over() != over {
 				t.Errorf("%+v: over %t, want %t", tc, !over, over)

@@ -33,8 +33,10 @@ func (s stuck) GetDynamicConfiguration(*common.URL) (config_center.DynamicConfig
 func TestOpenIsBounded(t *testing.T) {
 	s := stuck{begun: make(chan struct{}, 10), answer: make(chan error)}
 	extension.SetConfigCenterFactory("stuck", func() config_center.DynamicConfigurationFactory { return s })
-	w := found{source: generic{}, name: "stuck a:1", guard: newGuard(nil), down: true,
-		url: common.NewURLWithOptions(common.WithProtocol("stuck"))}
+	w := found{
+		source: generic{}, name: "stuck a:1", guard: newGuard(nil), down: true,
+		url: common.NewURLWithOptions(common.WithProtocol("stuck")),
+	}
 	try := func() error {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 		defer cancel()

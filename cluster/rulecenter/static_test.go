@@ -25,9 +25,9 @@ func TestStatic(t *testing.T) {
 	no := false
 	disabled := router("order", "off", 9)
 	disabled.Enabled = &no
-	disabled.Scope = "aplication"
+	disabled.Scope = "applications"
 	misspelled := router("order", "misspelled", -1)
-	misspelled.Scope = "aplication"
+	misspelled.Scope = "applications"
 	service := router("order", "service", 9)
 	service.Scope = constant.RouterScopeService
 	unscoped := router("order", "unscoped", 9)
@@ -51,11 +51,11 @@ func TestStatic(t *testing.T) {
 		{"a second reference's", []*global.RouterConfig{router("order", "a", 0)}, []*global.RouterConfig{router("order", "b", 0)}, "a", ""},
 		{"without a scope", []*global.RouterConfig{unscoped}, nil, "unscoped", ""},
 		{"with a fault", []*global.RouterConfig{bad}, nil, "", "tags[0].addresses[0]"},
-		{"with a misspelled scope", []*global.RouterConfig{misspelled}, nil, "", `scope: got "aplication"`},
+		{"with a misspelled scope", []*global.RouterConfig{misspelled}, nil, "", `scope: got "applications"`},
 		{"tags for a service", []*global.RouterConfig{service}, nil, "", `scope: got "service"`},
 		{"without a key", []*global.RouterConfig{router("", "gray", 0)}, nil, "", "key: want"},
-		{"a fault in one that is not in force", []*global.RouterConfig{misspelled, router("order", "a", 0)}, nil, "a", `scope: got "aplication"`},
-		{"a fault in a second reference's", []*global.RouterConfig{router("order", "a", 0)}, []*global.RouterConfig{misspelled}, "a", `scope: got "aplication"`},
+		{"a fault in one that is not in force", []*global.RouterConfig{misspelled, router("order", "a", 0)}, nil, "a", `scope: got "applications"`},
+		{"a fault in a second reference's", []*global.RouterConfig{router("order", "a", 0)}, []*global.RouterConfig{misspelled}, "a", `scope: got "applications"`},
 	} {
 		store := &tagrouter.Store{}
 		f := newFollower(store, nil, "")

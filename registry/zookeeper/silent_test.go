@@ -130,9 +130,8 @@ func TestServerComesSilently(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer writer.Close()
-	node := ""
-	for _, part := range []string{"dubbo", "config", "dubbo", "k"} {
-		node += "/" + part
+	const node = "/dubbo/config/dubbo/k"
+	for _, node := range []string{"/dubbo", "/dubbo/config", "/dubbo/config/dubbo", node} {
 		if _, err := writer.Create(node, []byte("text"), 0, zk.WorldACL(zk.PermAll)); err != nil && !errors.Is(err, zk.ErrNodeExists) {
 			t.Fatal(err)
 		}
