@@ -3,6 +3,7 @@
 package lifecycle
 
 import (
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,10 +15,10 @@ import (
 // endings is dubbo-go's exporter of a service.
 type endings struct {
 	base.Exporter
-	n int
+	n atomic.Int32
 }
 
-func (e *endings) UnExport() { e.n++ }
+func (e *endings) UnExport() { e.n.Add(1) }
 
 // TestUnExportTakenBack: a service that its callers know ends shutdown.notice after
 // its last registry was left, unless it is exported again meanwhile; the notice of a
@@ -36,8 +37,8 @@ func TestUnExportTakenBack(t *testing.T) {
 		sleep := func(d time.Duration, ended int, step string) {
 			time.Sleep(d)
 			synctest.Wait()
-			if inner.n != ended {
-				t.Errorf("%s: ended %d times, want %d", step, inner.n, ended)
+			if int(inner.n.Load()) != ended {
+				t.Errorf("%s: ended %d times, want %d", step, inner.n.Load(), ended)
 			}
 		}
 		first := export()
