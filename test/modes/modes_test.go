@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"dubbo.apache.org/dubbo-go/v3/client"
+	"dubbo.apache.org/dubbo-go/v3/common/config"
 	"dubbo.apache.org/dubbo-go/v3/common/constant"
 	_ "dubbo.apache.org/dubbo-go/v3/imports"
 	"dubbo.apache.org/dubbo-go/v3/protocol/base"
@@ -33,10 +34,16 @@ func TestMain(m *testing.M) {
 		runChild(what)
 		return
 	}
+	// Once and for all: dubbo-go reads it without a lock, and so do goroutines of
+	// references that ended.
+	config.GetEnvInstance().SetDynamicConfiguration(center)
 	code := m.Run()
 	endChildren()
 	os.Exit(code)
 }
+
+// center holds the rules that dubbo-go's own routers read.
+var center = &ruleCenter{texts: map[string]string{}}
 
 // mode is a row of the table: how a reference is made over a fleet.
 type mode struct {

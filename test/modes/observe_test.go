@@ -15,7 +15,6 @@ import (
 	"dubbo.apache.org/dubbo-go/v3/cluster/cluster"
 	"dubbo.apache.org/dubbo-go/v3/cluster/directory"
 	"dubbo.apache.org/dubbo-go/v3/common"
-	"dubbo.apache.org/dubbo-go/v3/common/config"
 	"dubbo.apache.org/dubbo-go/v3/common/constant"
 	"dubbo.apache.org/dubbo-go/v3/common/extension"
 	"dubbo.apache.org/dubbo-go/v3/config_center"
@@ -128,12 +127,8 @@ func ours(t *testing.T, fleet []*provider) func(lane string, force bool) decisio
 func TestObserve(t *testing.T) {
 	dial(t, client.WithURL("tri://127.0.0.1:1")) // the settings are read with the first reference
 	old := *conf.Current()
-	center := &ruleCenter{texts: map[string]string{}}
-	oldCenter := config.GetEnvInstance().GetDynamicConfiguration()
-	config.GetEnvInstance().SetDynamicConfiguration(center)
 	t.Cleanup(func() {
 		conf.Set(old)
-		config.GetEnvInstance().SetDynamicConfiguration(oldCenter)
 		tagrouter.Rules.Put("order", nil)
 	})
 	const cases, seed = 40, 20261123
