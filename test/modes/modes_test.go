@@ -364,8 +364,14 @@ func TestTable(t *testing.T) {
 		for _, protocol := range []string{constant.TriProtocol, constant.DubboProtocol} {
 			t.Run(name+"/"+protocol, func(t *testing.T) {
 				for _, column := range columns {
-					if got := tests[column](m, t, protocol); got != row[column].of(protocol) {
-						t.Errorf("%s: %q, the table says %q", column, got, row[column].of(protocol))
+					got, says := tests[column](m, t, protocol), row[column].of(protocol)
+					// One that chooses by its own measure may keep away from an endpoint by
+					// chance, as if it knew.
+					for tries := 1; m.measures && got != says && tries < 5; tries++ {
+						got = tests[column](m, t, protocol)
+					}
+					if got != says {
+						t.Errorf("%s: %q, the table says %q", column, got, says)
 					}
 				}
 			})
