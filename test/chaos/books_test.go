@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/graylane/graylane/cluster/lossless"
 )
@@ -15,10 +16,14 @@ type ledger = lossless.Ledger
 
 // drainReport is what of a provider's report the books need.
 type drainReport struct {
-	Incarnation string  `json:"incarnation"`
-	Aborted     uint64  `json:"aborted"`
-	DrainMs     float64 `json:"drain_ms"`
-	Callers     []struct {
+	Incarnation   string    `json:"incarnation"`
+	Aborted       uint64    `json:"aborted"`
+	DrainMs       float64   `json:"drain_ms"`
+	Deregistered  time.Time `json:"deregistered"`
+	Drained       time.Time `json:"drained"`
+	Uninformed    []string  `json:"uninformed"`
+	CannotReroute []string  `json:"cannot_reroute"`
+	Callers       []struct {
 		ID       string `json:"id"`
 		Accepted uint64 `json:"accepted"`
 		Refused  uint64 `json:"refused"`

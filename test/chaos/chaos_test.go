@@ -69,10 +69,28 @@ func chosen(e event) bool {
 	return slices.Contains(strings.Split(*which, ","), e.name)
 }
 
+// known ends the test if -events or -cells name something that is not there.
+func known(t *testing.T) {
+	t.Helper()
+	names := []string{"all", "ci"}
+	for _, e := range events() {
+		names = append(names, e.name)
+	}
+	for name := range strings.SplitSeq(*which, ",") {
+		if !slices.Contains(names, name) {
+			t.Fatalf("-events %q: there are %q", name, names)
+		}
+	}
+	if *only != "" && len(cells()) != len(strings.Split(*only, ",")) {
+		t.Fatalf("-cells %q: not all of these are cells", *only)
+	}
+}
+
 func TestChaos(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts processes and servers; not with -short")
 	}
+	known(t)
 	var rows []*row
 	for _, c := range cells() {
 		t.Run(c.String(), func(t *testing.T) {
@@ -83,8 +101,11 @@ func TestChaos(t *testing.T) {
 				pace = measured
 			}
 			f := newFleet(t, c, address, pace, *plain)
+			if *which == "all" {
+				f.rounds = 7 // 21 leaves
+			}
 			var mine []*row
-			for _, e := range events(*which == "all") {
+			for _, e := range events() {
 				if chosen(e) {
 					mine = append(mine, e.do(f))
 				}

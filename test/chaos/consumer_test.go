@@ -4,6 +4,7 @@ package chaos
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -14,6 +15,9 @@ import (
 	"dubbo.apache.org/dubbo-go/v3/client"
 	"dubbo.apache.org/dubbo-go/v3/common/constant"
 	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/graylane/graylane/cluster/endpoint"
+	"github.com/graylane/graylane/registry/lifecycle"
 )
 
 // work is what a handler does for an ordinary call, and for a long one.
@@ -22,8 +26,8 @@ const (
 	longWork     = 8 * time.Second
 	longTimeout  = 15 * time.Second
 	longCalls    = 10
-	signalIdle   = syscall.SIGUSR1 // ends the load
-	signalLonger = syscall.SIGUSR2 // sends longCalls long calls beside it
+	signalIdle   = syscall.SIGUSR1 // to a consumer: ends the load
+	signalLonger = syscall.SIGUSR2 // to a consumer: sends longCalls long calls beside it
 )
 
 // remote makes one call and returns who answered.
@@ -76,7 +80,7 @@ func (s spec) consume() {
 			by, err := send(ctx, r, timeout)
 			c.End, c.By = time.Now(), by
 			if err != nil {
-				c.Err = err.Error()
+				c.Err, c.None = err.Error(), errors.Is(err, endpoint.ErrNoEndpoint)
 			}
 			mu.Lock()
 			delete(inFlight, c.ID)
@@ -90,9 +94,14 @@ func (s spec) consume() {
 			say(c.String())
 		})
 	}
+	say(sayID + lifecycle.CallerID(s.application()))
 	say(sayReady)
 	start := time.Now()
 	for n := 0; ; n++ {
+		next := start.Add(time.Duration(n) * time.Second / time.Duration(s.Rate))
+		if late := time.Since(next); late > time.Second { // it was stopped; nobody called meanwhile
+			start, next = start.Add(late), next.Add(late)
+		}
 		select {
 		case sig := <-signals:
 			if sig == signalIdle {
@@ -103,7 +112,7 @@ func (s spec) consume() {
 			for i := range longCalls {
 				one(n*longCalls+i, true)
 			}
-		case <-time.After(time.Until(start.Add(time.Duration(n) * time.Second / time.Duration(s.Rate)))):
+		case <-time.After(time.Until(next)):
 		}
 		one(n, false)
 	}

@@ -3,6 +3,7 @@
 package chaos
 
 import (
+	"slices"
 	"syscall"
 	"time"
 )
@@ -14,27 +15,44 @@ type event struct {
 	do   func(f *fleet) *row
 }
 
-// leaves is how many processes leave in order in a cell of `-events all`; CI has
-// one round.
-func rounds(all bool) int {
-	if all {
-		return 7 // 21 leaves
-	}
-	return 1
+// events of all files, in the order in which they run.
+func events() []event {
+	return slices.Concat(
+		leaveEvents(),
+		crashEvents(),
+		callerEvents(),
+		registryEvents(),
+		scaleEvents(),
+	)
 }
 
-func events(all bool) []event {
+func leaveEvents() []event {
 	return []event{
-		{"rolling SIGTERM in place", true, func(f *fleet) *row { return f.rolling("rolling SIGTERM in place", rounds(all), false) }},
-		{"rolling SIGTERM to new ports", false, func(f *fleet) *row { return f.rolling("rolling SIGTERM to new ports", rounds(all), true) }},
+		{"rolling SIGTERM in place", true, func(f *fleet) *row { return f.rolling("rolling SIGTERM in place", false) }},
+		{"rolling SIGTERM to new ports", false, func(f *fleet) *row { return f.rolling("rolling SIGTERM to new ports", true) }},
 		{"SIGTERM with 8 s calls", false, (*fleet).longCalls},
+		{"the last one leaves", false, (*fleet).lastLeaves},
+	}
+}
+
+func crashEvents() []event {
+	return []event{
 		{"kill -9", true, (*fleet).crash},
+		{"crash and restart", false, (*fleet).restart},
 		{"SIGSTOP 20 s", false, (*fleet).freeze},
+		{"node lost", false, (*fleet).nodeLost},
+	}
+}
+
+func callerEvents() []event {
+	return []event{
+		{"a caller frozen during a leave", false, (*fleet).frozenCaller},
+		{"a caller on plain dubbo-go", false, (*fleet).plainCaller},
 	}
 }
 
 // rolling restarts every provider by SIGTERM, one after the other.
-func (f *fleet) rolling(name string, rounds int, move bool) *row {
+func (f *fleet) rolling(name string, move bool) *row {
 	f.t.Helper()
 	from := time.Now()
 	type leave struct {
@@ -42,7 +60,7 @@ func (f *fleet) rolling(name string, rounds int, move bool) *row {
 		at time.Time
 	}
 	var leaves []leave
-	for range rounds {
+	for range f.rounds {
 		for n, s := range f.slots {
 			p := s.now
 			leaves = append(leaves, leave{p, f.leave(p)})

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -31,6 +32,7 @@ type fleet struct {
 	address string // of the registry
 	dir     string
 	plain   bool
+	rounds  int // of an event that can be repeated
 	pace
 
 	mu         sync.Mutex
@@ -39,7 +41,7 @@ type fleet struct {
 	executions []execution // without a key: what ran twice stands there twice
 	ledgers    []ledger
 	slots      []*slot
-	gone       []*process // that left in order
+	gone       []*process // that left in order, and whose books are compared
 	consumers  []*process
 }
 
@@ -54,6 +56,8 @@ type process struct {
 	*child.Process
 	spec   spec
 	ready  bool
+	born   time.Time // of a provider: StartTime, as it is registered
+	id     string    // of a consumer: its name in drain reports
 	idle   bool
 	last   time.Time // start of the latest call that it ended
 	oldest time.Time // every call that it started before this has ended
@@ -83,7 +87,7 @@ var (
 
 func newFleet(t *testing.T, c cell, address string, pace pace, plain bool) *fleet {
 	t.Helper()
-	f := &fleet{t: t, cell: c, address: address, dir: t.TempDir(), plain: plain, pace: pace, changed: make(chan struct{})}
+	f := &fleet{t: t, cell: c, address: address, dir: t.TempDir(), plain: plain, rounds: 1, pace: pace, changed: make(chan struct{})}
 	t.Cleanup(f.kill)
 	for range providers {
 		f.slots = append(f.slots, &slot{port: freePort(t), metadata: freePort(t)})
@@ -92,9 +96,7 @@ func newFleet(t *testing.T, c cell, address string, pace pace, plain bool) *flee
 		f.start(n)
 	}
 	for n := range consumers {
-		s := f.spec("consumer", fmt.Sprintf("c%d", n+1))
-		s.Rate, s.Port, s.Metadata = f.rate/consumers, freePort(t), freePort(t)
-		f.consumers = append(f.consumers, f.launch(s))
+		f.join(fmt.Sprintf("c%d", n+1), "")
 	}
 	for n := range f.slots {
 		f.awaitUse(f.slots[n].now)
@@ -108,6 +110,44 @@ func (f *fleet) spec(role, name string) spec {
 		Role: role, Name: name, Protocol: f.cell.protocol, Level: f.cell.level, Registry: f.cell.registry, Address: f.address,
 		Cell: strings.ToUpper(id[:1]) + id[1:] + strconv.Itoa(os.Getpid()), Timeout: f.timeout, Window: window, Require: true,
 	}
+}
+
+// join adds a consumer, with half of the load again. mode is that of Graylane, "" for
+// the mode of the run.
+func (f *fleet) join(name, mode string) *process {
+	f.t.Helper()
+	s := f.spec("consumer", name)
+	s.Rate, s.Port, s.Metadata, s.Mode = f.rate/consumers, freePort(f.t), freePort(f.t), mode
+	c := f.launch(s)
+	f.mu.Lock()
+	f.consumers = append(f.consumers, c)
+	f.mu.Unlock()
+	return c
+}
+
+// part ends the load of a consumer, then the consumer.
+func (f *fleet) part(c *process) {
+	f.t.Helper()
+	f.idle(c)
+	f.mu.Lock()
+	f.consumers = slices.DeleteFunc(slices.Clone(f.consumers), func(o *process) bool { return o == c })
+	f.mu.Unlock()
+	if c.spec.Mode != modeOff {
+		f.leave(c)
+	} else if err := c.Kill(); err != nil { // plain dubbo-go takes its time
+		f.t.Error(err)
+	}
+}
+
+// idle ends the load of consumers.
+func (f *fleet) idle(list ...*process) {
+	f.t.Helper()
+	for _, c := range list {
+		f.signal(c, signalIdle)
+	}
+	f.await("the load over", func() bool {
+		return !slices.ContainsFunc(list, func(c *process) bool { return !c.idle })
+	})
 }
 
 // start starts the next process of a slot and waits until it is ready.
@@ -165,10 +205,14 @@ func (f *fleet) launch(s spec) *process {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		f.t.Fatal(err)
 	}
-	env := []string{specEnv + "=" + string(b), "GOGC=400", "GRAYLANE_MODE=enforce"}
+	mode := "enforce"
 	if f.plain {
-		env[2] = "GRAYLANE_MODE=off"
+		mode = modeOff
 	}
+	if s.Mode != "" {
+		mode = s.Mode
+	}
+	env := []string{specEnv + "=" + string(b), "GOGC=400", "GRAYLANE_MODE=" + mode}
 	p := &process{spec: s}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -204,6 +248,14 @@ func (f *fleet) heard(p *process, line string) {
 		}
 	case line == sayReady:
 		p.ready = true
+	case strings.HasPrefix(line, sayID):
+		p.id = strings.TrimPrefix(line, sayID)
+	case strings.HasPrefix(line, sayBorn):
+		ns, err := strconv.ParseInt(strings.TrimPrefix(line, sayBorn), 10, 64)
+		if err != nil {
+			f.t.Errorf("%s: %q: %v", p.spec.Name, line, err)
+		}
+		p.born = time.Unix(0, ns)
 	case line == sayIdle:
 		p.idle = true
 	default:
@@ -265,9 +317,15 @@ func (f *fleet) settle() time.Time {
 // load lets the consumers go on for a while: what an event is compared with.
 func (f *fleet) load(d time.Duration) (from, to time.Time) {
 	f.t.Helper()
+	return f.loadOf(f.consumers, d)
+}
+
+// loadOf lets the load go on for a while, as told by the calls of some consumers.
+func (f *fleet) loadOf(consumers []*process, d time.Duration) (from, to time.Time) {
+	f.t.Helper()
 	from = time.Now()
 	f.await("load", func() bool {
-		for _, c := range f.consumers {
+		for _, c := range consumers {
 			if c.last.Before(from.Add(d)) {
 				return false
 			}
@@ -277,13 +335,20 @@ func (f *fleet) load(d time.Duration) (from, to time.Time) {
 	return from, from.Add(d)
 }
 
-// leave sends SIGTERM and waits for the end of the process.
-func (f *fleet) leave(p *process) (at time.Time) {
+// signal returns when it was sent.
+func (f *fleet) signal(p *process, sig syscall.Signal) time.Time {
 	f.t.Helper()
-	at, err := p.Signal(syscall.SIGTERM)
+	at, err := p.Signal(sig)
 	if err != nil {
 		f.t.Fatal(err)
 	}
+	return at
+}
+
+// leave sends SIGTERM and waits for the end of the process.
+func (f *fleet) leave(p *process) (at time.Time) {
+	f.t.Helper()
+	at = f.signal(p, syscall.SIGTERM)
 	if err := p.Wait(context.Background(), patience); err != nil && !f.plain {
 		f.t.Errorf("%s: %s after SIGTERM: %v", f.cell, p.spec.Name, err)
 	}
@@ -293,19 +358,7 @@ func (f *fleet) leave(p *process) (at time.Time) {
 // finish ends the load, then all processes; consumers print their ledgers.
 func (f *fleet) finish() {
 	f.t.Helper()
-	for _, c := range f.consumers {
-		if _, err := c.Signal(signalIdle); err != nil {
-			f.t.Fatal(err)
-		}
-	}
-	f.await("the load over", func() bool {
-		for _, c := range f.consumers {
-			if !c.idle {
-				return false
-			}
-		}
-		return true
-	})
+	f.idle(f.consumers...)
 	for _, c := range f.consumers {
 		f.leave(c)
 	}

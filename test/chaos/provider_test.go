@@ -5,6 +5,9 @@ package chaos
 import (
 	"context"
 	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"dubbo.apache.org/dubbo-go/v3/common"
@@ -47,6 +50,20 @@ func (s spec) info() *common.ServiceInfo {
 	}}}
 }
 
+// signalLost has a provider lose its node.
+const signalLost = syscall.SIGUSR1
+
+// loseNode waits for signalLost. From then on no packet reaches this process, old
+// connections and new ones alike, and it sends none: for all others, the registry
+// among them, its node is off.
+func (s spec) loseNode() {
+	lost := make(chan os.Signal, 1)
+	signal.Notify(lost, signalLost)
+	<-lost
+	fail(dropPackets())
+	fail(syscall.Kill(os.Getpid(), syscall.SIGSTOP))
+}
+
 func (s spec) provide() {
 	srv, err := s.instance().NewServer()
 	fail(err)
@@ -59,8 +76,10 @@ func (s spec) provide() {
 		for !lifecycle.Ready() { // as a readiness probe would
 			time.Sleep(5 * time.Millisecond)
 		}
+		say(fmt.Sprintf("%s%d", sayBorn, lifecycle.StartTime().UnixNano()))
 		say(sayReady)
 	}()
+	go s.loseNode()
 	fail(srv.Serve())
 	select {} // a signal ends the process
 }

@@ -36,14 +36,26 @@ type spec struct {
 	Timeout  time.Duration
 	Window   time.Duration // of the warm-up
 	Require  bool          // register.require
+	Mode     string        // of Graylane, "" for that of the run
 }
 
-func (s spec) service() string     { return "com.shop.Order" + s.Cell }
-func (s spec) application() string { return "order-" + strings.ToLower(s.Cell) }
+// modeOff is plain dubbo-go.
+const modeOff = "off"
+
+func (s spec) service() string { return "com.shop.Order" + s.Cell }
+func (s spec) application() string {
+	name := "order-" + strings.ToLower(s.Cell)
+	if s.Role == "consumer" {
+		name += "-caller"
+	}
+	return name
+}
 
 // lines of a child that the test reads.
 const (
 	sayReady = "CHAOS READY"
+	sayBorn  = "CHAOS BORN " // StartTime in Unix ns
+	sayID    = "CHAOS ID "   // how a consumer is named to providers
 	sayExec  = "CHAOS EXEC " // id, Unix ns
 	sayCall  = "CHAOS CALL " // see call.String
 	sayIdle  = "CHAOS IDLE"  // the load has ended
@@ -82,12 +94,8 @@ func (s spec) instance() *dubbo.Instance {
 	if s.Level == "interface" {
 		level = registry.WithRegisterInterface()
 	}
-	name := s.application()
-	if s.Role == "consumer" {
-		name += "-caller"
-	}
 	ins, err := dubbo.NewInstance(
-		dubbo.WithName(name), dubbo.WithMetadataServicePort(s.Metadata),
+		dubbo.WithName(s.application()), dubbo.WithMetadataServicePort(s.Metadata),
 		dubbo.WithRegistry(registry.WithRegistry(registryNames[s.Registry]), registry.WithID("chaos"), registry.WithAddress(s.Address), level),
 		dubbo.WithProtocol(protocol.WithProtocol(s.Protocol), protocol.WithID("p"), protocol.WithIp("127.0.0.1"), protocol.WithPort(s.Port)),
 	)
@@ -120,6 +128,7 @@ type call struct {
 	Oldest     time.Time // when the oldest call still in flight started, else End
 	By         string    // the process that answered
 	Err        string
+	None       bool // it failed with endpoint.ErrNoEndpoint
 	Long       bool // one of those that take seconds
 }
 

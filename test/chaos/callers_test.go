@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package chaos
+
+import (
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/graylane/graylane"
+)
+
+// noticed is how soon a process that goes on after SIGCONT sees which of its
+// connections have been closed meanwhile. What it wrote before may be lost.
+const noticed = 100 * time.Millisecond
+
+// frozenCaller: a provider leaves while one of its callers hangs. It cannot know
+// whether that one has heard, so that it stays as long as it promised.
+func (f *fleet) frozenCaller() *row {
+	f.t.Helper()
+	const name = "a caller frozen during a leave"
+	c, p := f.consumers[0], f.slots[2].now
+	from := time.Now()
+	stopped := f.signal(c, syscall.SIGSTOP)
+	f.loadOf(f.consumers[1:], time.Second) // what was under way to it has ended
+	at := f.leave(p)
+	woke := f.signal(c, syscall.SIGCONT)
+	f.load(3 * time.Second)
+	r := f.row(name, from, f.settle())
+	f.left(r, p, at)
+	r.explain(func(k call) bool {
+		if consumerOf(k.ID) != c.spec.Name {
+			return false
+		}
+		// In flight when it was frozen, or written before it saw the close.
+		return k.Start.Before(stopped.Add(noticed)) && k.End.After(stopped) ||
+			!k.Start.Before(woke) && k.Start.Before(woke.Add(noticed))
+	})
+	f.kept(r, p)
+	if report := f.reportOf(p); !slices.Contains(report.Uninformed, c.id) {
+		r.fault("the drain report names %q as uninformed, want %q among them", report.Uninformed, c.id)
+	}
+	f.awaitUse(f.start(2))
+	return r
+}
+
+// plainCaller: a provider leaves that is also called by a consumer without Graylane.
+func (f *fleet) plainCaller() *row {
+	f.t.Helper()
+	const name = "a caller on plain dubbo-go"
+	c := f.join("plain", modeOff)
+	for _, s := range f.slots {
+		f.awaitUse(s.now)
+	}
+	from, _ := f.load(time.Second)
+	p := f.slots[0].now
+	at := f.leave(p)
+	f.load(time.Second)
+	r := f.row(name, from, f.settle())
+	f.left(r, p, at)
+	f.gone = append(f.gone, p)
+	r.noneMayFail()
+	f.kept(r, p)
+	if report := f.reportOf(p); !slices.Equal(report.CannotReroute, []string{"127.0.0.1"}) {
+		r.fault("the drain report names %q as callers that cannot reroute, want the address of the one without Graylane", report.CannotReroute)
+	}
+	f.part(c) // before the address is used again: plain dubbo-go would not call it
+	f.awaitUse(f.start(0))
+	return r
+}
+
+// kept says if a process that left did not stay for its notice.
+func (f *fleet) kept(r *row, p *process) {
+	const late = 1500 * time.Millisecond // for the last calls and their answers
+	notice := graylane.Default().Shutdown.Notice
+	report := f.reportOf(p)
+	if stayed := report.Drained.Sub(report.Deregistered); stayed < notice || f.timed && stayed > notice+late {
+		r.fault("it stayed %v after it was deregistered, want %v to %v", stayed, notice, notice+late)
+	}
+}
+
+// reportOf returns the drain report of a process that has ended; an empty one if it
+// printed none.
+func (f *fleet) reportOf(p *process) drainReport {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if p.report == nil {
+		return drainReport{}
+	}
+	return *p.report
+}

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package chaos
+
+import (
+	"time"
+)
+
+// nodeLost cuts a provider off: no packet comes through any more, and no connection
+// is closed. The registry keeps it until its session is over.
+func (f *fleet) nodeLost() *row {
+	f.t.Helper()
+	const name = "node lost"
+	from, calm := f.load(5 * time.Second)
+	p := f.slots[1].now
+	at := f.signal(p, signalLost)
+	f.load(20 * time.Second)
+	r := f.row(name, from, f.settle())
+	out := at.Add(2 * f.timeout)
+	r.explain(func(c call) bool { return c.End.After(at) && c.Start.Before(out) })
+	if r.Allowed == 0 {
+		r.fault("no call failed: it was not cut off")
+	}
+	// Calls elsewhere: all that were answered, for from now on nobody answers there.
+	before, after := f.p99(from, calm), f.p99(at, at.Add(20*time.Second))
+	if f.timed && after > 2*before {
+		r.fault("calls elsewhere: p99 %v, before it was %v", after, before)
+	}
+	if err := p.Kill(); err != nil {
+		f.t.Error(err)
+	}
+	f.awaitUse(f.start(1))
+	return r
+}
+
+// p99 is that of the ordinary calls that started in [from, to) and were answered.
+func (f *fleet) p99(from, to time.Time) time.Duration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var list []time.Duration
+	for _, c := range f.calls {
+		if c.Err == "" && !c.Long && !c.Start.Before(from) && c.Start.Before(to) {
+			list = append(list, c.End.Sub(c.Start))
+		}
+	}
+	return percentile(list, 99)
+}
