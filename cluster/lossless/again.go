@@ -14,6 +14,7 @@ import (
 	"github.com/graylane/graylane/cluster/tagrouter"
 	"github.com/graylane/graylane/filter/tag"
 	"github.com/graylane/graylane/internal/conf"
+	"github.com/graylane/graylane/internal/meta"
 )
 
 // again decides whether the call goes to another endpoint, after an outcome that
@@ -75,7 +76,7 @@ func newRetries(u *common.URL) retries {
 	if n, err := strconv.Atoi(u.GetParam(constant.RetriesKey, "")); err == nil {
 		r.reference, r.set = n, true
 	}
-	eachMethod(u, constant.RetriesKey, func(method, text string) {
+	meta.EachMethod(u, constant.RetriesKey, func(method, text string) {
 		if n, err := strconv.Atoi(text); err == nil {
 			if r.methods == nil {
 				r.methods = make(map[string]int)

@@ -3,11 +3,10 @@
 package lossless
 
 import (
-	"strings"
-
 	"dubbo.apache.org/dubbo-go/v3/common"
 	"dubbo.apache.org/dubbo-go/v3/common/constant"
 
+	"github.com/graylane/graylane/internal/meta"
 	"github.com/graylane/graylane/loadbalance/warmup"
 )
 
@@ -26,15 +25,11 @@ func newPolicies(u *common.URL) (p policies) {
 		return name
 	}
 	p.policy = ours(u.GetParam(constant.LoadbalanceKey, ""))
-	u.RangeParams(func(key, value string) bool {
-		method, ok := strings.CutPrefix(key, "methods.")
-		if method, ok2 := strings.CutSuffix(method, "."+constant.LoadbalanceKey); ok && ok2 && value != "" {
-			if p.byMethod == nil {
-				p.byMethod = map[string]string{}
-			}
-			p.byMethod[method] = ours(value)
+	meta.EachMethod(u, constant.LoadbalanceKey, func(method, name string) {
+		if p.byMethod == nil {
+			p.byMethod = map[string]string{}
 		}
-		return true
+		p.byMethod[method] = ours(name)
 	})
 	return p
 }

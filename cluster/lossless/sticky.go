@@ -4,13 +4,13 @@ package lossless
 
 import (
 	"slices"
-	"strings"
 	"sync"
 
 	"dubbo.apache.org/dubbo-go/v3/common"
 	"dubbo.apache.org/dubbo-go/v3/common/constant"
 
 	"github.com/graylane/graylane/cluster/endpoint"
+	"github.com/graylane/graylane/internal/meta"
 )
 
 // sticky keeps the calls of a reference with `sticky: true` on one endpoint a
@@ -29,16 +29,9 @@ func newSticky(u *common.URL) *sticky {
 	}
 	s := &sticky{all: u.GetParamBool(constant.StickyKey, false), methods: make(map[string]bool)}
 	used := s.all
-	u.RangeParams(func(key, value string) bool {
-		method, ok := strings.CutPrefix(key, constant.MethodKeys+".")
-		if !ok {
-			return true
-		}
-		if method, ok = strings.CutSuffix(method, "."+constant.StickyKey); ok && value != "" {
-			s.methods[method] = value == "true"
-			used = used || value == "true"
-		}
-		return true
+	meta.EachMethod(u, constant.StickyKey, func(method, value string) {
+		s.methods[method] = value == "true"
+		used = used || value == "true"
 	})
 	if !used {
 		return nil

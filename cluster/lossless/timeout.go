@@ -4,11 +4,12 @@ package lossless
 
 import (
 	"context"
-	"strings"
 	"time"
 
 	"dubbo.apache.org/dubbo-go/v3/common"
 	"dubbo.apache.org/dubbo-go/v3/common/constant"
+
+	"github.com/graylane/graylane/internal/meta"
 )
 
 // defaultTimeout is dubbo-go's, where a text is no duration.
@@ -40,25 +41,13 @@ func newLimits(u *common.URL) limits {
 		return l
 	}
 	l.reference = newLimit(u.GetParam(constant.TimeoutKey, ""))
-	eachMethod(u, constant.TimeoutKey, func(method, text string) {
+	meta.EachMethod(u, constant.TimeoutKey, func(method, text string) {
 		if l.methods == nil {
 			l.methods = make(map[string]limit)
 		}
 		l.methods[method] = newLimit(text)
 	})
 	return l
-}
-
-// eachMethod calls f for each method that has the parameter.
-func eachMethod(u *common.URL, param string, f func(method, value string)) {
-	u.RangeParams(func(key, value string) bool {
-		rest, ok := strings.CutPrefix(key, constant.MethodKeys+".")
-		method, name, found := strings.Cut(rest, ".")
-		if ok && found && name == param && value != "" {
-			f(method, value)
-		}
-		return true
-	})
 }
 
 // of returns the limit of a method, and whether it is the method's own.

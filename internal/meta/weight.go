@@ -14,20 +14,23 @@ const defaultWeight = 100
 // empty value says that the registry can tell and the operator said nothing.
 const RegistryWeight = "graylane-registry-weight"
 
-// maxWeight keeps sums of weights finite whatever a registry says.
-const maxWeight = 1e9
+// MaxWeight bounds weights, whoever names them, so that sums of them stay finite. Sums
+// of dubbo-go's balancers are of 64 bits: where one overflows, round robin takes what is
+// left for a debt that it never pays back, also after the weight is gone.
+const MaxWeight = 1e9
 
-// Weight returns the weight of a provider: the registry's own word, of which 0 means
-// no calls; else what the provider publishes under the key "weight", if it is above
-// 0, else the default of 100: dubbo-go publishes 0 when nobody set one.
+// Weight returns the weight of a provider, at most [MaxWeight]: the registry's own
+// word, of which 0 means no calls; else what the provider publishes under the key
+// "weight", if it is above 0, else the default of 100: dubbo-go publishes 0 when nobody
+// set one.
 func Weight(get func(key string) string) float64 {
 	if text := get(RegistryWeight); text != "" { // an error of strconv's costs more than all else here
 		if w, err := strconv.ParseFloat(text, 64); err == nil && w >= 0 {
-			return min(w, maxWeight)
+			return min(w, MaxWeight)
 		}
 	}
 	if w, err := strconv.Atoi(get("weight")); err == nil && w > 0 {
-		return float64(w)
+		return min(float64(w), MaxWeight)
 	}
 	return defaultWeight
 }

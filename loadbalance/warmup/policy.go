@@ -22,12 +22,14 @@ var ours = reflect.TypeFor[*Balancer]() //nolint:gochecknoglobals // a constant
 // it would have and what it may have differ by that factor. What is refused goes
 // to those whose f·B is above 1, each by how much it is: to the warm ones, among
 // whom the balancer is asked again, and to late newcomers, which are drawn. So a
-// balancer that chooses by weight gives exactly P(i) = w·f / sum(w·f), a fleet
+// balancer that chooses by weight gives exactly P(i) = w·f / sum(w·f), if it keeps no
+// account of its choices that the second question would upset, a fleet
 // that is new throughout is left to the balancer alone, and one that always names
 // the newcomer (least active, for it is idle) gets its way in f·B of the calls.
 //
 // Two of dubbo-go's are not asked: consistent hashing is ramped by the key, see
-// hashed, and p2c has nothing to compare, see twoChoices. An endpoint of
+// hashed, and p2c has nothing to compare, see twoChoices. Round robin is not asked
+// again, see isDubboRobin. An endpoint of
 // weight 0 is not taken while others have one, whatever the balancer says. A
 // choice that is not of the pool, or none, is replaced by ours.
 func PickBy(lb loadbalance.LoadBalance, p *endpoint.Pool, inv base.Invocation) *endpoint.Endpoint {
@@ -90,6 +92,9 @@ func instead(lb loadbalance.LoadBalance, p *endpoint.Pool, inv base.Invocation, 
 	}
 	if len(f.Settled) == 0 {
 		return nil
+	}
+	if isDubboRobin(lb) {
+		return drawSettled(p, random())
 	}
 	e := f.Find(lb.Select(f.Settled, inv))
 	if e != nil && e.Weight <= 0 {

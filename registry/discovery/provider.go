@@ -186,9 +186,10 @@ func whole(weight float64) int {
 
 // show makes those who read the URL, which is merged once, see what the registries
 // say now: the tag router under clusters other than ours the tag, dubbo-go's
-// balancers the weight that ours sees and no age. They take 0 for a weight, also where a method's settings say
-// nothing of it, and round robin then gives everything to the first provider; their
-// own warm-up, over remote.timestamp, would come on top of ours. In mode observe
+// balancers the weight that ours sees and no age. They take 0 for a weight, also where a
+// method's settings say nothing of it, and round robin then gives everything to the first
+// provider; a method's weight beyond [meta.MaxWeight] would upset its counters for good;
+// their own warm-up, over remote.timestamp, would come on top of ours. In mode observe
 // they see what they would see without us.
 func show(u *common.URL, tag string, weight float64) {
 	if conf.Current().Mode != conf.Enforce {
@@ -200,14 +201,13 @@ func show(u *common.URL, tag string, weight float64) {
 	u.SetParam(constant.WeightKey, strconv.Itoa(whole(weight)))
 	u.DelParam(constant.RemoteTimestampKey)
 	var unset []string
-	u.RangeParams(func(key, value string) bool {
-		if strings.HasPrefix(key, "methods.") && strings.HasSuffix(key, "."+constant.WeightKey) && value == "0" {
-			unset = append(unset, key)
+	meta.EachMethod(u, constant.WeightKey, func(method, value string) {
+		if w, err := strconv.ParseInt(value, 10, 64); err == nil && (w == 0 || w > meta.MaxWeight) {
+			unset = append(unset, method)
 		}
-		return true
 	})
-	for _, key := range unset {
-		u.DelParam(key)
+	for _, method := range unset {
+		u.DelParam(meta.MethodKey(method, constant.WeightKey))
 	}
 }
 

@@ -38,6 +38,7 @@ func TestWeightForForeignBalancers(t *testing.T) {
 		{"Graylane", tag.MetaStartTime + "=" + millis + "&" + tag.MetaWarmupTime + "=600000&timestamp=" + millis + "&warmup=600000&weight=7", 7},
 		{"no timestamp at all", "weight=30&warmup=600", 30},
 		{"a remote.timestamp from outside", "remote.timestamp=" + seconds + "&warmup=600&weight=80", 80},
+		{"more than counts", "weight=9223372036854775807&methods.Get.weight=9223372036854775807", meta.MaxWeight},
 		{"a negative weight", "weight=-3", 100},
 		{"no number", "weight=heavy", 100},
 	} {
