@@ -24,6 +24,7 @@ import (
 
 	"github.com/graylane/graylane/samples/demo/internal/report"
 	"github.com/graylane/graylane/test/rig/nacos"
+	"github.com/graylane/graylane/test/rig/zookeeper"
 )
 
 // program builds the demo once for a test.
@@ -191,12 +192,28 @@ func TestDemo(t *testing.T) {
 	})
 }
 
-func TestDemoOnNacos(t *testing.T) {
-	if err := nacos.Missing(); err != nil {
+// Real servers, a level each; both at once, for a demo mostly waits.
+func TestDemoOnRealServers(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts ten processes and a server, twice; not with -short")
+	}
+	if err := errors.Join(nacos.Missing(), zookeeper.Missing()); err != nil {
 		if os.Getenv("GRAYLANE_REQUIRE") == "all" {
 			t.Fatal(err)
 		}
 		t.Skip(err)
 	}
-	passes(t, program(t), "-rate", testRate, "-timeout", testTimeout, "-registry", "rig:nacos", "-level", "application")
+	exe := program(t)
+	for _, tc := range []struct{ registry, level string }{
+		{"rig:nacos", "application"},
+		{"rig:zookeeper", "interface"},
+	} {
+		t.Run(tc.registry, func(t *testing.T) {
+			t.Parallel()
+			s := passes(t, exe, "-rate", testRate, "-timeout", testTimeout, "-registry", tc.registry, "-level", tc.level)
+			if s.Registry != tc.registry || s.Level != tc.level {
+				t.Errorf("ran on %s, level %s, want %s, %s", s.Registry, s.Level, tc.registry, tc.level)
+			}
+		})
+	}
 }

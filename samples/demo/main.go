@@ -73,7 +73,7 @@ func command() *cobra.Command {
 	f := cmd.Flags()
 	f.IntVar(&o.rate, "rate", 200, "requests per second, 10 to 5000")
 	f.DurationVar(&o.timeout, "timeout", time.Second, "bound of one request, 100ms to 1m; above 1s the bound of the last new call after a signal grows alike, for machines busy with other work")
-	f.StringVar(&o.registry, "registry", "embedded", "embedded, etcd://host:port, nacos://host:port, or rig:nacos (a real Nacos from Maven; needs Java 17)")
+	f.StringVar(&o.registry, "registry", "embedded", "embedded (etcd inside the demo); etcd://, nacos:// or zookeeper:// with host:port; rig:nacos or rig:zookeeper (a real server from Maven; needs Java 17)")
 	f.StringVar(&o.level, "level", "application", "what is registered: interface or application")
 	f.BoolVar(&o.keep, "keep", false, "start the fleet once more at the end, print its addresses and leave it up until Ctrl-C")
 	f.BoolVar(&o.compare, "compare", false, "run plain dubbo-go (mode: off) first and show both side by side")

@@ -26,7 +26,10 @@ func TestOptions(t *testing.T) {
 		{"default", func(*options) {}, ""},
 		{"etcd", func(o *options) { o.registry = "etcd://127.0.0.1:2379" }, ""},
 		{"nacos", func(o *options) { o.registry = "nacos://[::1]:8848" }, ""},
-		{"rig", func(o *options) { o.registry = "rig:nacos" }, ""},
+		{"zookeeper", func(o *options) { o.registry = "zookeeper://127.0.0.1:2181" }, ""},
+		{"Nacos rig", func(o *options) { o.registry = "rig:nacos" }, ""},
+		{"ZooKeeper rig", func(o *options) { o.registry = "rig:zookeeper" }, ""},
+		{"unknown rig", func(o *options) { o.registry = "rig:etcd" }, `-registry: got "rig:etcd"`},
 		{"interface level", func(o *options) { o.level = "interface" }, ""},
 		{"slowest", func(o *options) { o.rate = minRate }, ""},
 		{"too slow", func(o *options) { o.rate = minRate - 1 }, "-rate: got 9, want 10 to 5000"},
@@ -34,7 +37,7 @@ func TestOptions(t *testing.T) {
 		{"too fast", func(o *options) { o.rate = maxRate + 1 }, "-rate: got 5001"},
 		{"no timeout", func(o *options) { o.timeout = 0 }, "-timeout: got 0s, want 100ms to 1m0s"},
 		{"level", func(o *options) { o.level = "service" }, `-level: got "service", want interface or application`},
-		{"unknown registry", func(o *options) { o.registry = "zookeeper://a:1" }, `-registry: got "zookeeper://a:1"`},
+		{"unknown registry", func(o *options) { o.registry = "consul://a:1" }, `-registry: got "consul://a:1"`},
 		{"no port", func(o *options) { o.registry = "etcd://host" }, `-registry: got "etcd://host"`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -49,8 +52,10 @@ func TestOptions(t *testing.T) {
 }
 
 func TestParseRegistry(t *testing.T) {
-	protocol, address, err := parseRegistry("etcd://127.0.0.1:2379")
-	if protocol != "etcdv3" || address != "127.0.0.1:2379" || err != nil {
-		t.Errorf("got %q, %q, %v", protocol, address, err)
+	for scheme, want := range map[string]string{"etcd": "etcdv3", "nacos": "nacos", "zookeeper": "zookeeper"} {
+		protocol, address, err := parseRegistry(scheme + "://127.0.0.1:2379")
+		if protocol != want || address != "127.0.0.1:2379" || err != nil {
+			t.Errorf("%s: got %q, %q, %v", scheme, protocol, address, err)
+		}
 	}
 }

@@ -37,20 +37,21 @@ func (o *options) check() error {
 	if o.level != "interface" && o.level != "application" {
 		return fmt.Errorf("-level: got %q, want interface or application", o.level)
 	}
-	if o.registry == "embedded" || o.registry == "rig:nacos" {
+	switch o.registry {
+	case "embedded", "rig:nacos", "rig:zookeeper":
 		return nil
 	}
 	_, _, err := parseRegistry(o.registry)
 	return err
 }
 
-// parseRegistry splits etcd://host:port or nacos://host:port into dubbo-go's name
-// of the registry and its address.
+// parseRegistry splits scheme://host:port into dubbo-go's name of the registry and
+// its address.
 func parseRegistry(s string) (protocol, address string, err error) {
 	scheme, address, _ := strings.Cut(s, "://")
-	protocol = map[string]string{"etcd": "etcdv3", "nacos": "nacos"}[scheme]
+	protocol = map[string]string{"etcd": "etcdv3", "nacos": "nacos", "zookeeper": "zookeeper"}[scheme]
 	if _, _, err := net.SplitHostPort(address); protocol == "" || err != nil {
-		return "", "", fmt.Errorf("-registry: got %q, want embedded, etcd://host:port, nacos://host:port or rig:nacos", s)
+		return "", "", fmt.Errorf("-registry: got %q, want embedded, etcd://, nacos:// or zookeeper://host:port, rig:nacos or rig:zookeeper", s)
 	}
 	return protocol, address, nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/graylane/graylane/internal/testkit/etcd"
 	"github.com/graylane/graylane/samples/demo/internal/fleet"
 	"github.com/graylane/graylane/test/rig/nacos"
+	"github.com/graylane/graylane/test/rig/zookeeper"
 )
 
 // openRegistry starts or finds the registry; end stops what was started.
@@ -33,6 +34,14 @@ func openRegistry(ctx context.Context, o options, dir string, say func(string, .
 		}
 		r.Protocol, r.Address = "nacos", s.Address()
 		return r, func() { _ = s.Close() }, nil // the folder goes next; a process that stays is tied to this one
+	case "rig:zookeeper":
+		say("starting ZooKeeper (its packages come from Maven, the first time takes a while)")
+		s, err := zookeeper.Start(ctx, filepath.Join(dir, "zookeeper"))
+		if err != nil {
+			return r, nil, err
+		}
+		r.Protocol, r.Address = "zookeeper", s.Address()
+		return r, func() { _ = s.Close() }, nil // as above
 	}
 	if r.Protocol, r.Address, err = parseRegistry(o.registry); err != nil {
 		return r, nil, err

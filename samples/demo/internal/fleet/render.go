@@ -15,7 +15,7 @@ import (
 
 // Registry is where the fleet meets.
 type Registry struct {
-	Protocol string // dubbo-go's name: etcdv3 or nacos
+	Protocol string // dubbo-go's name: etcdv3, nacos or zookeeper
 	Address  string // host:port
 	Level    string // interface or application
 }

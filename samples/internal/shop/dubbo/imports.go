@@ -25,6 +25,7 @@ import (
 	_ "dubbo.apache.org/dubbo-go/v3/metadata/mapping/metadata"
 	_ "dubbo.apache.org/dubbo-go/v3/metadata/report/etcd"
 	_ "dubbo.apache.org/dubbo-go/v3/metadata/report/nacos"
+	_ "dubbo.apache.org/dubbo-go/v3/metadata/report/zookeeper"
 	// Calls: the Triple protocol, its health service (callers learn from it that
 	// a provider closes) and the Dubbo protocol, over which dubbo-go serves the
 	// metadata that application-level discovery asks for.
@@ -39,10 +40,12 @@ import (
 	_ "dubbo.apache.org/dubbo-go/v3/registry/nacos"
 	_ "dubbo.apache.org/dubbo-go/v3/registry/protocol"
 	_ "dubbo.apache.org/dubbo-go/v3/registry/servicediscovery"
+	_ "dubbo.apache.org/dubbo-go/v3/registry/zookeeper"
 
 	// Graylane: this is all that enables it. Its etcd and Nacos parts take the place
 	// of dubbo-go's, whose consumers do not see instances come and go, or lose tags.
 	_ "github.com/graylane/graylane"
-	_ "github.com/graylane/graylane/registry/etcd"  // its etcd parts
-	_ "github.com/graylane/graylane/registry/nacos" // its Nacos parts
+	_ "github.com/graylane/graylane/registry/etcd"      // its etcd parts
+	_ "github.com/graylane/graylane/registry/nacos"     // its Nacos parts
+	_ "github.com/graylane/graylane/registry/zookeeper" // its ZooKeeper parts
 )
