@@ -48,6 +48,9 @@ func (f *Filter) Invoke(ctx context.Context, invoker base.Invoker, inv base.Invo
 	if !s.triple && !c.overDubbo.Load() {
 		c.overDubbo.Store(true)
 	}
+	if inv.MethodName() == constant.Echo {
+		return f.echo(ctx, invoker, inv, c)
+	}
 	entered, marked := g.enter(c, g.now())
 	if !entered {
 		return refusal.Closing(s.triple, g.closingMark)
@@ -66,6 +69,17 @@ func (f *Filter) Invoke(ctx context.Context, invoker base.Invoker, inv base.Invo
 	}
 	if mark := g.mark(); mark != "" && stamp(res, s.triple, mark) && g.Closing() {
 		g.informed(c)
+	}
+	return res
+}
+
+// echo passes a call of Dubbo's $echo on, by which a caller asks whether this process
+// is there: no handler runs for it, it is neither counted nor refused, and it keeps
+// no drain from ending. The answer is marked like any other.
+func (f *Filter) echo(ctx context.Context, invoker base.Invoker, inv base.Invocation, c *caller) result.Result {
+	res := invoker.Invoke(ctx, inv)
+	if mark := f.gate.mark(); mark != "" && stamp(res, f.serviceOf(invoker).triple, mark) && f.gate.Closing() {
+		f.gate.informed(c)
 	}
 	return res
 }

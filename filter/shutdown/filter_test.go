@@ -366,3 +366,33 @@ func FuzzBelieve(f *testing.F) {
 		}
 	})
 }
+
+// Dubbo's $echo runs no handler: it is in no book, is never refused, and informs
+// who asks while the instance leaves.
+func TestEchoInformsAndCountsNowhere(t *testing.T) {
+	g, s := NewGate(thisProcess), newService("dubbo", echo)
+	f := New(g)
+	ask := func() result.Result {
+		return f.Invoke(t.Context(), s, invocation.NewRPCInvocation(constant.Echo, []any{"?"}, map[string]any{
+			tag.KeyCaller: "web-1;" + thisProcess, "dubbo": "2.0.2",
+		}))
+	}
+	if got := ask().Attachments()[tag.KeyState]; got != nil {
+		t.Errorf("while serving: %v, want no mark", got)
+	}
+	f.Invoke(t.Context(), s, request(map[string]any{tag.KeyCaller: "web-1;" + thisProcess}))
+	before := g.Snapshot()
+	if c := before.Callers[0]; c.Accepted != 1 || !c.Informed.IsZero() {
+		t.Fatalf("before the mark: %+v", c)
+	}
+	for _, step := range []func(){g.Close, g.Refuse} {
+		step()
+		if got := ask().Attachments()[tag.KeyState]; got != "closing;"+thisProcess {
+			t.Errorf("leaving: %v, want the mark", got)
+		}
+	}
+	after := g.Snapshot()
+	if c := after.Callers[0]; len(after.Callers) != 1 || c.Accepted != 1 || c.AfterMark != 0 || c.Refused != 0 || c.Informed.IsZero() || !after.LastStart.Equal(before.LastStart) {
+		t.Errorf("after: %+v, last start %v, want informed and nothing else changed (%v)", after.Callers, after.LastStart, before.LastStart)
+	}
+}

@@ -294,6 +294,7 @@ func (d *Directory) remove(p *provider) {
 	p.left = time.Now()
 	if p.endpoint != nil {
 		p.endpoint.SetRemoved(true)
+		d.confirm(p.endpoint)
 	}
 	if !d.gone {
 		d.sweepLater()

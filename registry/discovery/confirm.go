@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package discovery
+
+import (
+	"context"
+	"time"
+
+	"dubbo.apache.org/dubbo-go/v3/common/constant"
+	"dubbo.apache.org/dubbo-go/v3/protocol/invocation"
+
+	"github.com/graylane/graylane/cluster/endpoint"
+	"github.com/graylane/graylane/filter/tag"
+	"github.com/graylane/graylane/internal/conf"
+)
+
+// confirmTimeout bounds one confirmation, confirmations those under way at once.
+const (
+	confirmTimeout = time.Second
+	confirmations  = 64
+)
+
+var confirming = make(chan struct{}, confirmations) //nolint:gochecknoglobals // a bound of the process
+
+// confirm lets a provider over the dubbo protocol know that this caller has heard
+// of its leaving. It tells its callers by the answers to their calls, and one that
+// heard of it from the registry calls no more: the provider would wait for it for
+// as long as `notice`. The question is Dubbo's own $echo, which runs no handler;
+// the answer carries the mark, so that all references of this process know. A
+// provider that does not leave, and is only missing from a list, answers without.
+// Over Triple callers are told by the health watch.
+//
+// More confirmations than fit are left out: the provider then waits. d.mu is held.
+func (d *Directory) confirm(e *endpoint.Endpoint) {
+	if d.foreign || d.gone || e.Caller == nil || e.Instance.Closing() || !e.Proven() ||
+		e.Invoker.GetURL().Protocol != constant.DubboProtocol || conf.Current().Mode != conf.Enforce {
+		return
+	}
+	select {
+	case confirming <- struct{}{}:
+	default:
+		return
+	}
+	go func() {
+		defer func() {
+			_ = recover() // dubbo-go's client, while it loses its connection
+			<-confirming
+		}()
+		var echo string
+		inv := invocation.NewRPCInvocationWithOptions(
+			invocation.WithMethodName(constant.Echo),
+			invocation.WithArguments([]any{constant.Echo}),
+			invocation.WithReply(&echo),
+			invocation.WithAttachment(tag.KeyCaller, e.Caller),
+			invocation.WithAttachment(constant.TimeoutKey, confirmTimeout.String()),
+		)
+		res := e.Invoker.Invoke(context.Background(), inv)
+		if res == nil || res.Error() != nil {
+			return
+		}
+		if state, ok := tag.Value(res.Attachment(tag.KeyState, nil)); ok && state == tag.StateClosing+";"+e.Incarnation {
+			e.MarkClosing()
+		}
+	}()
+}
