@@ -36,14 +36,16 @@ type Directory struct {
 	places   map[identity][]*provider // the same, by place
 	kinds    map[kind]*kind
 	watched  map[string]bool // service keys under which dubbo-go's health watches find this directory
-	soon     *time.Timer     // runs while connections wait to be published
+	soon     *time.Timer     // runs while events or connections wait to be published
+	burst    burst
 	gone     bool
 	sweeping bool
 
 	connecting int           // connections being made or waiting for it
 	waiting    []func()      // the latter
 	working    int           // goroutines that make them
-	idle       chan struct{} // closed, and made anew, when connecting falls to 0
+	idle       chan struct{} // closed, and made anew, when all that were made are published
+	owed       bool          // none is being made, and idle is closed with the next publishing
 
 	foreign   bool // for a cluster other than ours; immutable once others know the directory
 	chainOnce sync.Once
@@ -216,20 +218,22 @@ func (d *Directory) worker() {
 		fn()
 		d.mu.Lock()
 		if d.connecting--; d.connecting == 0 {
-			d.publishNow()
-			close(d.idle)
-			d.idle = make(chan struct{})
+			d.owed = true
+			if d.soon == nil || !d.burst.full() {
+				d.publishNow()
+			}
 		}
 	}
 	d.waiting = nil
 	d.working--
 }
 
-// connected returns a channel that is closed once no connection is being made.
+// connected returns a channel that is closed once no connection is being made, and
+// those that were are published.
 func (d *Directory) connected() <-chan struct{} {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.connecting > 0 {
+	if d.connecting > 0 || d.owed {
 		return d.idle
 	}
 	none := make(chan struct{})
@@ -237,12 +241,30 @@ func (d *Directory) connected() <-chan struct{} {
 	return none
 }
 
-// publishWithin is how long an endpoint that is connected may wait for others.
+// publishWithin is how long what a burst brings may wait to be published together.
 const publishWithin = 10 * time.Millisecond
 
-// publishSoon publishes once for all connections that are made at about the same
-// time, for a list of n would else take n lists to come: when none is being made any
-// more, at latest after publishWithin. d.mu is held.
+// burst counts what is published by itself within publishWithin.
+type burst struct {
+	since time.Time
+	n     int
+}
+
+// burstFrom is how much may be: an event and the connection that it brings, twice.
+const burstFrom = 4
+
+// full counts one more and reports whether it is one of a burst.
+func (b *burst) full() bool {
+	if now := time.Now(); now.Sub(b.since) >= publishWithin {
+		*b = burst{since: now}
+	}
+	b.n++
+	return b.n > burstFrom
+}
+
+// publishSoon publishes within publishWithin: a list of n whose connections are made
+// at about the same time would else take n lists to come, and so would n single
+// events. d.mu is held.
 func (d *Directory) publishSoon() {
 	if d.soon == nil {
 		d.soon = time.AfterFunc(publishWithin, func() {
@@ -251,20 +273,30 @@ func (d *Directory) publishSoon() {
 			d.publishNow()
 		})
 	}
-	if d.connecting == 0 {
+}
+
+// publishBurst publishes at once, or soon if that is done too often. Nobody waits to
+// hear of an endpoint that left: what its state says counts at once. d.mu is held.
+func (d *Directory) publishBurst() {
+	d.publishSoon()
+	if !d.burst.full() {
 		d.publishNow()
 	}
 }
 
 // publishNow publishes what waits for it. d.mu is held.
 func (d *Directory) publishNow() {
-	if d.soon == nil {
-		return
+	if d.soon != nil {
+		d.soon.Stop()
+		d.soon = nil
+		if !d.gone {
+			d.publish()
+		}
 	}
-	d.soon.Stop()
-	d.soon = nil
-	if !d.gone {
-		d.publish()
+	if d.owed && d.connecting == 0 {
+		d.owed = false
+		close(d.idle)
+		d.idle = make(chan struct{})
 	}
 }
 

@@ -6,21 +6,30 @@ import (
 	"sync"
 	"time"
 
+	"dubbo.apache.org/dubbo-go/v3/common/constant"
 	"dubbo.apache.org/dubbo-go/v3/registry"
 	"github.com/dubbogo/gost/gof/observer"
 	"github.com/dubbogo/gost/log/logger"
 )
 
-// listener repairs the instances of every push, and repeats a push of which
-// dubbo-go has left out instances because their metadata could not be fetched.
-// It handles one event at a time, in order.
+// listener repairs the instances of every push, and holds back those of which nobody
+// could be asked yet what they offer; it hands the list on again when that is known.
+// It handles one event at a time, in order, and waits for no instance.
 type listener struct {
 	registry.ServiceInstancesChangedListener
-	discovery string // see discoveryKey
+	discovery, registryID string // see discoveryKey
 
-	mu    sync.Mutex
-	retry *time.Timer
-	pause time.Duration
+	mu   sync.Mutex
+	apps map[string]*pushed
+}
+
+// pushed is what the registry said last of one application.
+type pushed struct {
+	list   []registry.ServiceInstance
+	round  int               // of pushes
+	handed bool              // any of this round's list was handed on
+	open   int               // first questions of this round without an answer
+	before map[string]string // by process: the revision with which it was handed on last
 }
 
 // OnEvent hands the repaired list on.
@@ -31,8 +40,7 @@ func (l *listener) OnEvent(e observer.Event) error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.pause = redial
-	return l.deliver(c.ServiceName, c.Instances)
+	return l.push(c.ServiceName, c.Instances)
 }
 
 // resync hands on the list that get returns. It asks for it with the lock held,
@@ -40,35 +48,80 @@ func (l *listener) OnEvent(e observer.Event) error {
 func (l *listener) resync(app string, get func() []registry.ServiceInstance) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.pause = redial
-	if err := l.deliver(app, get()); err != nil {
+	if err := l.push(app, get()); err != nil {
 		logger.Warnf("[graylane] instances of %s: %v", app, err)
 	}
 }
 
-// deliver hands a list on and plans its repetition. l.mu is held.
-func (l *listener) deliver(app string, list []registry.ServiceInstance) error {
-	if l.retry != nil {
-		l.retry.Stop()
-		l.retry = nil
+// push takes a new list. l.mu is held.
+func (l *listener) push(app string, list []registry.ServiceInstance) error {
+	p := l.apps[app]
+	if p == nil {
+		p = &pushed{}
+		if l.apps == nil {
+			l.apps = make(map[string]*pushed)
+		}
+		l.apps[app] = p
 	}
-	repaired := weighed(wrap(list), l.discovery)
-	err := l.ServiceInstancesChangedListener.OnEvent(registry.NewServiceInstancesChangedEvent(app, repaired))
-	tellWildcards(l.discovery, app, repaired)
-	missing := 0
-	for _, i := range repaired {
-		if i, ok := i.(*instance); ok && !i.described() {
-			missing++
+	p.round++
+	known, asked := split(weighed(wrap(list), l.discovery), l.registryID, p.before)
+	p.list, p.handed, p.open = list, false, len(asked)
+	for o, of := range asked {
+		l.ask(o, of, p, redial)
+	}
+	if len(known) == 0 && len(asked) > 0 {
+		return nil // an empty list would be a word of its own: the first answers decide
+	}
+	return l.handOn(app, p, known)
+}
+
+// handOn hands on what is known of the last list. l.mu is held.
+func (l *listener) handOn(app string, p *pushed, list []registry.ServiceInstance) error {
+	p.handed = true
+	p.before = make(map[string]string, len(list))
+	for _, i := range list {
+		p.before[process(i)] = i.GetMetadata()[constant.ExportedServicesRevisionPropertyName]
+	}
+	err := l.ServiceInstancesChangedListener.OnEvent(registry.NewServiceInstancesChangedEvent(app, list))
+	tellWildcards(l.discovery, app, list)
+	for _, i := range list {
+		if w, ok := i.(*instance); ok && !w.described() { // dubbo-go has forgotten the answer, and got none
+			if o, something := offerOf(i, l.registryID); something && o.known() {
+				o.forget()
+				l.ask(o, []registry.ServiceInstance{i}, p, redial)
+			}
 		}
 	}
-	if missing > 0 {
-		logger.Warnf("[graylane] %s: no metadata of %d of %d instances, trying again in %v", app, missing, len(repaired), l.pause)
-		l.retry = time.AfterFunc(l.pause, func() {
-			l.mu.Lock()
-			defer l.mu.Unlock()
-			l.pause = min(2*l.pause, redialMax)
-			_ = l.deliver(app, list) // a failure has been logged by dubbo-go
-		})
-	}
 	return err
+}
+
+// ask asks for an offer in the background, again and again until there is an answer
+// or a newer list. l.mu is held.
+func (l *listener) ask(o offer, of []registry.ServiceInstance, p *pushed, pause time.Duration) {
+	q, round := o.ask(of), p.round
+	go func() {
+		<-q.done
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if p.round != round {
+			return
+		}
+		p.open--
+		if q.err != nil {
+			logger.Warnf("[graylane] %s: what %d of its instances offer (revision %s) is not known, asking again in %v: %v",
+				o.app, len(of), o.revision, pause, q.err)
+			time.AfterFunc(pause, func() {
+				l.mu.Lock()
+				defer l.mu.Unlock()
+				if p.round == round {
+					l.ask(o, of, p, min(2*pause, redialMax))
+				}
+			})
+			if p.handed || p.open > 0 {
+				return
+			}
+		}
+		known, _ := split(weighed(wrap(p.list), l.discovery), l.registryID, p.before)
+		_ = l.handOn(o.app, p, known) // a failure has been logged by dubbo-go
+	}()
 }

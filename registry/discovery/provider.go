@@ -270,7 +270,9 @@ func (d *Directory) connect(p *provider, u *common.URL, pause time.Duration) {
 	e.SetRemoved(!p.left.IsZero())
 	show(e.Invoker.GetURL(), e.Tag, e.Weight)
 	p.endpoint = e
-	d.publishSoon()
+	if d.publishSoon(); d.connecting == 0 && !d.burst.full() { // tried again by itself
+		d.publishNow()
+	}
 }
 
 // refer survives the panics that dubbo-go's protocols answer some addresses with.

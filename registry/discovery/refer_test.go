@@ -174,6 +174,7 @@ func TestOneObject(t *testing.T) {
 				t.Fatal(err)
 			}
 			want(t, d, "followed", "a")
+			synctest.Wait() // the subscription is under way, or its end is tried again a second later
 			d.Destroy()
 			synctest.Wait()
 			d, s = reference()

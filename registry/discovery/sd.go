@@ -25,6 +25,7 @@ func init() { extension.SetServiceDiscovery(discoveryName, newServiceDiscovery) 
 type serviceDiscovery struct {
 	registry.ServiceDiscovery
 	key string // see discoveryKey
+	id  string // of the registry, as dubbo-go's cache of metadata has it
 
 	mu      sync.Mutex
 	proxies map[registry.ServiceInstancesChangedListener]*listener
@@ -50,7 +51,7 @@ func newServiceDiscovery(u *common.URL) (registry.ServiceDiscovery, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &serviceDiscovery{ServiceDiscovery: inner, key: key, proxies: make(map[registry.ServiceInstancesChangedListener]*listener)}
+	s := &serviceDiscovery{ServiceDiscovery: inner, key: key, id: u.GetParam(constant.RegistryIdKey, constant.DefaultKey), proxies: make(map[registry.ServiceInstancesChangedListener]*listener)}
 	if discoveries.m == nil {
 		discoveries.m = make(map[string]*serviceDiscovery)
 	}
@@ -67,9 +68,10 @@ func discoveryKey(u *common.URL) string {
 	}, "|")
 }
 
-// GetInstances returns the repaired list.
+// GetInstances returns the repaired list, without instances of which is not known yet
+// what they offer: dubbo-go would wait for each. The listener brings them later.
 func (s *serviceDiscovery) GetInstances(name string) []registry.ServiceInstance {
-	return weighed(wrap(s.ServiceDiscovery.GetInstances(name)), s.key)
+	return described(weighed(wrap(s.ServiceDiscovery.GetInstances(name)), s.key), s.id)
 }
 
 // AddListener adds one proxy a listener and then brings it up to date: on Nacos
@@ -80,7 +82,7 @@ func (s *serviceDiscovery) AddListener(l registry.ServiceInstancesChangedListene
 	s.mu.Lock()
 	p, known := s.proxies[l]
 	if !known {
-		p = &listener{ServiceInstancesChangedListener: l, discovery: s.key}
+		p = &listener{ServiceInstancesChangedListener: l, discovery: s.key, registryID: s.id}
 		s.proxies[l] = p
 	}
 	s.mu.Unlock()

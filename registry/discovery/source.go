@@ -112,7 +112,7 @@ func (s *source) Notify(e *registry.ServiceEvent) {
 	default:
 		s.add(d.identify(e.Service), e.Service)
 	}
-	d.publish()
+	d.publishBurst()
 	s.heard()
 }
 
