@@ -19,7 +19,7 @@ import (
 
 // again decides whether the call goes to another endpoint, after an outcome that
 // is not an answer.
-func (i *Invoker) again(c *call, e *endpoint.Endpoint, d tagrouter.Decision, v verdict, res result.Result) bool {
+func (i *Invoker) again(c *call, e *endpoint.Endpoint, d *tagrouter.Decision, v verdict, res result.Result) bool {
 	retry := conf.Current().Retry
 	share := retry.BudgetPercent / 100
 	more := c.attempts <= maxReroutes && c.base.Err() == nil

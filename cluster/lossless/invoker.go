@@ -22,6 +22,7 @@ import (
 	"github.com/graylane/graylane/cluster/tagrouter"
 	"github.com/graylane/graylane/filter/tag"
 	"github.com/graylane/graylane/internal/connect"
+	"github.com/graylane/graylane/internal/told"
 	"github.com/graylane/graylane/loadbalance/warmup"
 )
 
@@ -45,7 +46,10 @@ type Invoker struct {
 	policies
 }
 
-var _ base.Invoker = (*Invoker)(nil)
+var (
+	_ base.Invoker = (*Invoker)(nil)
+	_ told.Invoker = (*Invoker)(nil)
+)
 
 // New returns an invoker over the endpoints of src, which is what d lists.
 func New(d directory.Directory, src endpoint.Source) *Invoker {
@@ -87,12 +91,13 @@ func (i *Invoker) Destroy() {
 
 // call is the state of one call over all endpoints that it tries.
 type call struct {
-	base     context.Context    // as the caller handed it over
-	ctx      context.Context    // base, or one of ours that ends in time
-	cancel   context.CancelFunc // of the latter
-	inv      base.Invocation
+	base   context.Context    // as the caller handed it over
+	ctx    context.Context    // base, or one of ours that ends in time
+	cancel context.CancelFunc // of the latter
+	inv    base.Invocation
+	told.Call
+	plain    bool // Call is of an interceptor: see there what else it says
 	wanted   string
-	force    bool
 	unary    bool
 	option   bool // max is the call's own
 	own      bool // max is not the reference's
@@ -112,31 +117,47 @@ type call struct {
 // may serve it, and is [ErrNoResult] if a filter or client returned nothing; any
 // other error is the endpoint's own.
 func (i *Invoker) Invoke(ctx context.Context, inv base.Invocation) result.Result {
+	c := call{base: ctx, ctx: ctx, inv: inv}
+	// Until it is sent, a call has one goroutine: its maps are read without the lock.
+	c.Attachments = inv.Attachments()
+	c.Tag, _ = tag.Value(c.Attachments[tag.KeyTag])
+	c.Timeout, _ = tag.Value(c.Attachments[constant.TimeoutKey])
+	return i.invoke(&c)
+}
+
+// InvokeTold implements [told.Invoker].
+func (i *Invoker) InvokeTold(ctx context.Context, inv base.Invocation, known told.Call) result.Result {
+	c := call{base: ctx, ctx: ctx, inv: inv, Call: known, plain: true}
+	return i.invoke(&c)
+}
+
+// invoke sends a call of which [call.Call] is known.
+func (i *Invoker) invoke(c *call) result.Result {
 	i.budget.calls.Add(1)
-	if err := ctx.Err(); err != nil { // nobody waits for it any more
+	if err := c.base.Err(); err != nil { // nobody waits for it any more
 		return &result.RPCResult{Err: i.ended(err)}
 	}
-	c := call{base: ctx, ctx: ctx, inv: inv}
-	c.wanted, c.force = i.own.Wanted(inv)
-	// Until it is sent, a call has one goroutine: its maps are read without the lock.
-	if kind, ok := inv.Attributes()[constant.CallTypeKey]; !ok || kind == constant.CallUnary {
+	if c.wanted = c.Tag; c.wanted == "" {
+		c.wanted = i.own.Tag
+	}
+	attributes := c.inv.Attributes()
+	if kind, ok := attributes[constant.CallTypeKey]; !ok || kind == constant.CallUnary {
 		c.unary = true
-		own, _ := tag.Value(inv.Attachments()[constant.TimeoutKey])
-		c.limit(&i.limits, own)
+		c.limit(&i.limits, c.Timeout)
 		if i.triple {
 			if !i.generic {
 				others := 0
 				if ok {
 					others = 1
 				}
-				c.trailer = trailerOf(inv, others)
+				c.trailer = trailerOf(c.inv, attributes, others)
 			}
 			if c.own {
 				c.bound()
 			}
 		}
 	}
-	res := i.run(&c)
+	res := i.run(c)
 	if c.cancel != nil {
 		c.cancel()
 	}
@@ -189,8 +210,7 @@ func (i *Invoker) ended(err error) error {
 
 // trailerOf returns where a unary Triple call puts its trailer: the caller's own
 // target or a new one. others is how many of the attributes are known to be none.
-func trailerOf(inv base.Invocation, others int) *http.Header {
-	a := inv.Attributes()
+func trailerOf(inv base.Invocation, a map[string]any, others int) *http.Header {
 	if len(a) > others {
 		if h, ok := a[constant.ResponseTrailerKey].(*http.Header); ok && h != nil {
 			return h
@@ -207,51 +227,65 @@ func trailerOf(inv base.Invocation, others int) *http.Header {
 
 // attach sets an attachment without the lock: until it is sent, a call has one
 // goroutine.
-func attach(inv base.Invocation, key string, value any) {
-	if a := inv.Attachments(); a != nil {
-		a[key] = value
-	} else {
-		inv.SetAttachment(key, value)
+func (c *call) attach(key string, value any) {
+	if c.Attachments == nil {
+		c.inv.SetAttachment(key, value)
+		c.Attachments = c.inv.Attachments()
+		return
 	}
+	c.Attachments[key] = value
+}
+
+// force reports whether the call is for the tag that it wants and no other.
+func (i *Invoker) force(c *call) bool {
+	if c.plain {
+		return i.own.Insists(nil)
+	}
+	return i.own.Insists(c.Attachments)
 }
 
 // choose routes, picks and counts the call in: the endpoint has begun. If what the
 // snapshot names first does not take the call, for the snapshot is behind the state
 // of its endpoints or they have been tried, the whole ladder is looked at, and only
 // if there is news that of a new snapshot: calls in vain, however many, cost a look-up.
-func (i *Invoker) choose(c *call) (*endpoint.Endpoint, tagrouter.Decision, error) {
+func (i *Invoker) choose(c *call) (*endpoint.Endpoint, *tagrouter.Decision, error) {
 	c.behind = false
-	d, err := i.view.cur.Load().Route(c.wanted, c.force)
-	if err == nil {
+	snap := i.view.cur.Load()
+	d := snap.Sure(c.wanted)
+	if d == nil {
+		d = snap.First(c.wanted, i.force(c))
+	}
+	if d != nil {
 		if e := i.pick(c, d); e != nil {
 			return e, d, nil
 		}
 	}
-	var snap *tagrouter.Snapshot
+	force := i.force(c)
 	for range 2 {
 		snap = i.view.fresh(c.behind)
 		c.filtered, c.behind = false, false // of the one before
-		for d := range snap.Ladder(c.wanted, c.force) {
-			if e := i.pick(c, d); e != nil {
-				return e, d, nil
+		for d := range snap.Ladder(c.wanted, force) {
+			if e := i.pick(c, &d); e != nil {
+				return e, &d, nil
 			}
 			if c.filtered {
-				return nil, d, fmt.Errorf("%w for tag %q: the routers leave nothing of level %q", endpoint.ErrNoEndpoint, c.wanted, d.Level)
+				return nil, nil, fmt.Errorf("%w for tag %q: the routers leave nothing of level %q", endpoint.ErrNoEndpoint, c.wanted, d.Level)
 			}
 		}
 		if !c.behind {
 			break
 		}
 	}
-	if _, err = snap.Route(c.wanted, c.force); err == nil {
+	_, err := snap.Route(c.wanted, force)
+	if err == nil {
 		err = fmt.Errorf("%w for tag %q: all have been tried or are leaving", endpoint.ErrNoEndpoint, c.wanted)
 	}
-	return nil, tagrouter.Decision{}, err
+	return nil, nil, err
 }
 
 // pick chooses an endpoint that may start a call and has not been tried, of those
 // that the user's routers leave: the one that calls stick to, or a new one.
-func (i *Invoker) pick(c *call, d tagrouter.Decision) *endpoint.Endpoint {
+func (i *Invoker) pick(c *call, d *tagrouter.Decision) *endpoint.Endpoint {
 	pool := d.Pool
 	if i.routers != nil {
 		if pool = i.routers.narrow(pool, c.inv); pool.Len() == 0 {
@@ -275,7 +309,7 @@ func (i *Invoker) pick(c *call, d tagrouter.Decision) *endpoint.Endpoint {
 // draw chooses by ours or by the balancer that the user named, which may insist on
 // one that does not take the call: after two choices in vain ours is asked, and
 // after a few more all of the pool is looked at.
-func (i *Invoker) draw(c *call, d tagrouter.Decision, pool *endpoint.Pool) *endpoint.Endpoint {
+func (i *Invoker) draw(c *call, d *tagrouter.Decision, pool *endpoint.Pool) *endpoint.Endpoint {
 	policy := i.policy
 	if i.byMethod != nil {
 		policy = i.of(c.inv.MethodName())
@@ -302,7 +336,7 @@ func (i *Invoker) draw(c *call, d tagrouter.Decision, pool *endpoint.Pool) *endp
 	return nil
 }
 
-func (c *call) fits(e *endpoint.Endpoint, d tagrouter.Decision) bool {
+func (c *call) fits(e *endpoint.Endpoint, d *tagrouter.Decision) bool {
 	if slices.Contains(c.tried[:c.attempts], e) {
 		return false
 	}
@@ -318,7 +352,7 @@ func (c *call) fits(e *endpoint.Endpoint, d tagrouter.Decision) bool {
 var ErrNoResult = errors.New("lossless: neither an answer nor an error was returned")
 
 // send hands the call to the endpoint and counts it out, also on a panic.
-func (i *Invoker) send(c *call, e *endpoint.Endpoint, d tagrouter.Decision) (res result.Result, v verdict) {
+func (i *Invoker) send(c *call, e *endpoint.Endpoint, d *tagrouter.Decision) (res result.Result, v verdict) {
 	v.outcome = endpoint.Unknown
 	defer func() { e.End(v.outcome) }()
 	c.tried[c.attempts] = e
@@ -368,24 +402,24 @@ func (i *Invoker) unreachable(err error) error {
 }
 
 // prepare writes what this endpoint must be told.
-func (i *Invoker) prepare(c *call, e *endpoint.Endpoint, d tagrouter.Decision) {
+func (i *Invoker) prepare(c *call, e *endpoint.Endpoint, d *tagrouter.Decision) {
 	if c.unary && e.Caller != nil {
-		attach(c.inv, tag.KeyCaller, e.Caller)
+		c.attach(tag.KeyCaller, e.Caller)
 	} else if c.attempts > 1 {
-		attach(c.inv, tag.KeyCaller, "")
+		c.attach(tag.KeyCaller, "")
 	}
-	if tag.PathFrom(c.ctx) != nil {
+	if !c.plain && tag.PathFrom(c.ctx) != nil {
 		p := pathNoFallback
 		if n := reasonIndex(d.Reason); n >= 0 {
 			p = requestPath[n]
 		}
-		attach(c.inv, tag.KeyPath, p)
+		c.attach(tag.KeyPath, p)
 	}
 	if c.trailer != nil && c.attempts > 1 {
 		clear(*c.trailer) // of the endpoint that refused
 	}
 	if !i.triple {
-		attach(c.inv, constant.TimeoutKey, c.timeout())
+		c.attach(constant.TimeoutKey, c.timeout())
 	}
 }
 

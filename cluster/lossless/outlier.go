@@ -84,7 +84,7 @@ var striking sync.Mutex //nolint:gochecknoglobals // outliers are those of the p
 // strike counts a failure that is no proof, and ejects after strikesOut in a row
 // if the level has others and max-ejection-percent of it are not out already:
 // these ejections never change a call's level.
-func strike(e *endpoint.Endpoint, d tagrouter.Decision) {
+func strike(e *endpoint.Endpoint, d *tagrouter.Decision) {
 	if e.Strike() < strikesOut {
 		return
 	}

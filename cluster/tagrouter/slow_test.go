@@ -290,6 +290,8 @@ func TestAgainstSlow(t *testing.T) {
 					t.Fatalf("seed %d: %v does not wrap ErrNoEndpoint", seed, err)
 				}
 				checkLadder(t, seed, s, wanted, force)
+				checkShort(t, seed, s, wanted, force)
+				checkShort(t, seed, java, wanted, force)
 				theirs := endpoint.NewPool(w.slowJava(wanted, force), ramp)
 				if got, _ := java.Route(wanted, force); served(w.list, got) != served(w.list, Decision{Pool: theirs}) {
 					t.Fatalf("seed %d: %s, wanted %q, force %t: compat java gives %s, Dubbo Java %s",
@@ -313,5 +315,22 @@ func checkLadder(t *testing.T, seed uint64, s *Snapshot, wanted string, force bo
 	}
 	if (len(seen) == 0) != (err != nil) {
 		t.Fatalf("seed %d: wanted %q, force %t: %d places and %v", seed, wanted, force, len(seen), err)
+	}
+}
+
+// checkShort: what calls ask first says what Route says, or leaves it to that.
+func checkShort(t *testing.T, seed uint64, s *Snapshot, wanted string, force bool) {
+	t.Helper()
+	want, err := s.Route(wanted, force)
+	first := s.First(wanted, force)
+	if (first != nil) != (err == nil) || first != nil && *first != want {
+		t.Fatalf("seed %d: wanted %q, force %t: First says %+v, Route %+v, %v", seed, wanted, force, first, want, err)
+	}
+	sure := s.Sure(wanted)
+	if sure != nil && *sure != want {
+		t.Fatalf("seed %d: wanted %q, force %t: Sure says %+v, Route %+v, %v", seed, wanted, force, *sure, want, err)
+	}
+	if own := err == nil && want.Level == wanted && want.Reason == "" && !want.Last; own && sure == nil {
+		t.Fatalf("seed %d: wanted %q, force %t: Sure does not know of %+v", seed, wanted, force, want)
 	}
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/graylane/graylane/internal/conf"
 	"github.com/graylane/graylane/internal/hop"
 	"github.com/graylane/graylane/internal/refusal"
+	"github.com/graylane/graylane/internal/told"
 )
 
 var _ cluster.Interceptor = Interceptor{}
@@ -36,10 +37,18 @@ func (Interceptor) Invoke(ctx context.Context, next base.Invoker, inv base.Invoc
 		return next.Invoke(ctx, inv)
 	case conf.Observe:
 		observe(ctx, inv)
-	default:
-		enforce(ctx, inv, c.Propagate.Keys)
 	}
 	p := tag.PathFrom(ctx)
+	if c.Mode != conf.Observe {
+		known, plain := enforce(ctx, inv, c.Propagate.Keys)
+		if plain && p == nil {
+			if i, ok := next.(told.Invoker); ok {
+				res := i.InvokeTold(ctx, inv, known)
+				ownError(res)
+				return res
+			}
+		}
+	}
 	noted := p == nil
 	if !noted {
 		_, noted = inv.GetAttribute(notedKey)
@@ -69,25 +78,17 @@ func observe(ctx context.Context, inv base.Invocation) {
 	}
 }
 
-func enforce(ctx context.Context, inv base.Invocation, keys []string) {
+// enforce writes the wanted tag and the carried keys. plain says that the attachments
+// held nothing but dubbo-go's own and the tag; then known is true of them.
+func enforce(ctx context.Context, inv base.Invocation, keys []string) (known told.Call, plain bool) {
 	in := inboundOf(ctx)
 	attachments := inv.Attachments()
 	own, present := attachments[tag.KeyTag]
-	if in == nil && onlyOwn(attachments, present) { // an ingress, mostly: nothing can have leaked
-		s, set := tag.Value(own)
-		if !set {
-			if want := tag.FromContext(ctx); want != "" || present {
-				writeTag(inv, attachments, want)
-			}
-			return
+	if in == nil { // an ingress, mostly: nothing can have leaked
+		if timeout, only := onlyOwn(attachments, present); only {
+			want := plainTag(ctx, inv, attachments, own, present)
+			return told.Call{Attachments: attachments, Tag: want.String(), Timeout: timeout}, attachments != nil
 		}
-		want := tag.Accept(tag.KeyTag, s)
-		if _, isString := own.(string); isString && want.String() == s {
-			attachments[tag.KeyShadow] = own // boxed already
-			return
-		}
-		writeTag(inv, attachments, want)
-		return
 	}
 	l := leaksOf(ctx, in)
 	want, set := tag.Tag(""), false
@@ -133,25 +134,50 @@ func enforce(ctx context.Context, inv base.Invocation, keys []string) {
 			}
 		}
 	}
+	return told.Call{}, false
+}
+
+// plainTag writes the tag of a call whose attachments name none under another key than
+// its own, where own is present.
+func plainTag(ctx context.Context, inv base.Invocation, attachments map[string]any, own any, present bool) tag.Tag {
+	s, isString := own.(string)
+	if isString && s != "" {
+		want := tag.Accept(tag.KeyTag, s)
+		if want.String() == s {
+			attachments[tag.KeyShadow] = own // boxed already
+			return want
+		}
+		writeTag(inv, attachments, want)
+		return want
+	}
+	want := tag.Tag("")
+	if s, set := tag.Value(own); set {
+		want = tag.Accept(tag.KeyTag, s)
+	} else if want = tag.FromContext(ctx); want == "" && !present {
+		return want
+	}
+	writeTag(inv, attachments, want)
+	return want
 }
 
 // onlyOwn reports that the attachments hold nothing but what dubbo-go itself puts
 // into every call, and the tag under its own name if it is present: look-ups
-// instead of a walk through the map.
-func onlyOwn(attachments map[string]any, present bool) bool {
+// instead of a walk through the map. timeout is what they say of that.
+func onlyOwn(attachments map[string]any, present bool) (timeout string, only bool) {
 	others := len(attachments)
 	if present {
 		others--
 	}
-	for _, key := range [...]string{constant.TimeoutKey, constant.RetriesKey} {
-		if others == 0 {
-			return true
-		}
-		if _, ok := attachments[key]; ok {
+	if v, ok := attachments[constant.TimeoutKey]; ok {
+		others--
+		timeout, _ = tag.Value(v)
+	}
+	if others == 1 {
+		if _, ok := attachments[constant.RetriesKey]; ok {
 			others--
 		}
 	}
-	return others == 0
+	return timeout, others == 0
 }
 
 // writeTag makes the attachments say want under every key that names a tag.

@@ -92,10 +92,13 @@ func BenchmarkRoutePickPlain(b *testing.B) {
 			snapshot, inv, own := tagrouter.Build(fleet(b, n, started), tagrouter.Options{Ramp: ramp}), call(), tagrouter.OwnOf(ref)
 			b.ReportAllocs()
 			for b.Loop() {
-				wanted, force := own.Wanted(inv)
-				d, err := snapshot.Route(wanted, force)
-				if err != nil {
-					b.Fatal(err)
+				attachments := inv.Attachments()
+				wanted := own.TagOf(attachments)
+				d := snapshot.Sure(wanted)
+				if d == nil {
+					if d = snapshot.First(wanted, own.Insists(attachments)); d == nil {
+						b.Fatal("nowhere to go")
+					}
 				}
 				warmup.Pick(d.Pool)
 			}

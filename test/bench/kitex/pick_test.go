@@ -126,10 +126,13 @@ func BenchmarkRoutePick(b *testing.B) {
 			var e *endpoint.Endpoint
 			b.ReportAllocs()
 			for b.Loop() {
-				wanted, force := own.Wanted(inv)
-				d, err := current.Load().Route(wanted, force)
-				if err != nil {
-					b.Fatal(err)
+				attachments := inv.Attachments()
+				snapshot, wanted := current.Load(), own.TagOf(attachments)
+				d := snapshot.Sure(wanted)
+				if d == nil {
+					if d = snapshot.First(wanted, own.Insists(attachments)); d == nil {
+						b.Fatal("nowhere to go")
+					}
 				}
 				e = warmup.Pick(d.Pool)
 			}
