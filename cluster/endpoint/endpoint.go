@@ -79,13 +79,13 @@ func (e *Endpoint) Usable() bool { return e.Instance.Usable() && !e.life().remov
 
 // Begin counts a call in and reports whether it may start: false once the
 // endpoint is retired, or its instance is closing or an outlier, unless last says
-// that there is nothing else. The check
+// that there is nothing else and it has not begun to refuse. The check
 // comes after the count, so that a call either starts before
 // [Instance.MarkClosing] returns or not at all. Each true wants one End.
 func (e *Endpoint) Begin(last bool) bool {
 	life := e.life()
 	life.inflight.Add(1)
-	if !last && !e.Usable() || life.retired.Load() != nil {
+	if !last && !e.Usable() || last && e.Refusing() || life.retired.Load() != nil {
 		life.leave()
 		return false
 	}

@@ -37,6 +37,7 @@ func TestBegin(t *testing.T) {
 	}{
 		{"usable", func(*Endpoint) {}, true, true},
 		{"closing", func(e *Endpoint) { e.MarkClosing() }, false, true},
+		{"refusing", func(e *Endpoint) { e.MarkRefusing() }, false, false},
 		{"outlier", func(e *Endpoint) { e.SetOutlier(true) }, false, true},
 		{"closing outlier", func(e *Endpoint) { e.MarkClosing(); e.SetOutlier(true) }, false, true},
 		{"let in again", func(e *Endpoint) { e.SetOutlier(true); e.SetOutlier(false) }, true, true},

@@ -16,6 +16,7 @@ const (
 	warm                   // past its window: no clock is read any more
 	calibrated             // its first answer has been seen
 	gone                   // nobody references it any more
+	refusing               // it leaves, and has begun to refuse
 )
 
 // closingTime is how long an instance is closing that may be another process by then.
@@ -143,6 +144,18 @@ func (i *Instance) MarkClosing() bool {
 	}
 	return news
 }
+
+// MarkRefusing takes an instance that leaves out for good, also where there is
+// nothing else. Only one that publishes its incarnation refuses.
+func (i *Instance) MarkRefusing() {
+	news := i.set(refusing)
+	if !i.MarkClosing() && news {
+		i.changed()
+	}
+}
+
+// Refusing reports that the instance leaves and refused a call for that.
+func (i *Instance) Refusing() bool { return i.flags.Load()&refusing != 0 }
 
 // anyone reports that nothing tells one process at the address from the next.
 func (i *Instance) anyone() bool { return i.Incarnation == "" || i.Incarnation == "@" }

@@ -114,7 +114,8 @@ type call struct {
 }
 
 // Invoke sends the call. Its error wraps [endpoint.ErrNoEndpoint] if no endpoint
-// may serve it, and is [ErrNoResult] if a filter or client returned nothing; any
+// may serve it, and then also what the last one said that refused it or could not be
+// reached, and is [ErrNoResult] if a filter or client returned nothing; any
 // other error is the endpoint's own.
 func (i *Invoker) Invoke(ctx context.Context, inv base.Invocation) result.Result {
 	c := call{base: ctx, ctx: ctx, inv: inv}
@@ -168,11 +169,15 @@ func (i *Invoker) invoke(c *call) result.Result {
 // no more.
 func (i *Invoker) run(c *call) result.Result {
 	var last result.Result
+	never := true // executed, as far as is known
 	for {
 		e, d, err := i.choose(c)
 		if err != nil {
+			if !never {
+				return last
+			}
 			if last != nil {
-				return last // why the endpoints that there were did not serve
+				err = fmt.Errorf("%w; the last that was tried: %w", err, last.Error())
 			}
 			stats.noEndpoint.Add(1)
 			return &result.RPCResult{Err: fmt.Errorf("No provider available for %s: %w", i.service, err)} //nolint:staticcheck // dubbo-go's words: people alert on them
@@ -193,7 +198,7 @@ func (i *Invoker) run(c *call) result.Result {
 		if i.triple && c.unary { // what is left of its time, no new timeout
 			c.bound()
 		}
-		last = res
+		last, never = res, never && v.outcome != endpoint.Unknown
 	}
 }
 
@@ -341,7 +346,7 @@ func (c *call) fits(e *endpoint.Endpoint, d *tagrouter.Decision) bool {
 		return false
 	}
 	if !e.Begin(d.Last) {
-		c.behind = true
+		c.behind = c.behind || !e.Refusing() // that one stays as it is
 		return false
 	}
 	return true

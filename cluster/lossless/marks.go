@@ -17,18 +17,18 @@ import (
 
 // heed acts on the mark of an answer: `closing;<incarnation>` takes the instance
 // out of all pools (for 40 s where nothing names its process), `warming;<age ms>` sets its age. A refusal because of closing
-// is as good as the mark. Unknown marks are ignored.
+// is more than the mark: from then on it is not even called where there is nothing else. Unknown marks are ignored.
 func heed(i *endpoint.Instance, v verdict) {
 	kind, value, _ := strings.Cut(v.state, ";")
 	switch {
+	case v.outcome == endpoint.Refused && v.refused == tag.RefusedClosing && i.Named():
+		i.MarkRefusing()
 	case kind == tag.StateClosing && (value == i.Incarnation || !i.Named()):
 		i.MarkClosing()
 	case kind == tag.StateWarming:
 		if ms, err := strconv.ParseInt(value, 10, 64); err == nil && ms >= 0 {
 			i.Calibrate(true, time.Duration(ms)*time.Millisecond)
 		}
-	case v.outcome == endpoint.Refused && v.refused == tag.RefusedClosing && v.state == "":
-		i.MarkClosing()
 	case v.state == "" && v.outcome == endpoint.Answered:
 		i.Calibrate(false, 0)
 	}

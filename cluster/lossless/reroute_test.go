@@ -3,6 +3,7 @@
 package lossless
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -75,6 +76,48 @@ func TestAttempts(t *testing.T) {
 					t.Errorf("%s, %s: one endpoint was tried %d times", tc.name, protocol, n.calls.Load())
 				}
 			}
+		}
+	}
+}
+
+// TestLastRefuses: what leaves serves where there is nothing else, until it refuses.
+// From then on it is not called, and the error is the typed one, which the first also
+// says why.
+func TestLastRefuses(t *testing.T) {
+	for _, protocol := range protocols {
+		r := newRig(t, protocol, "", "gray")
+		base, lane := r.nodes[0], r.nodes[1]
+		for _, n := range r.nodes {
+			n.e.MarkClosing()
+		}
+		for _, call := range []map[string]any{nil, wanting("gray")} {
+			if err := r.call(call); err != nil {
+				t.Fatalf("%s: %v, though one that leaves is still there", protocol, err)
+			}
+		}
+		// The lane's own refuses: the baseline's, which leaves too, is next.
+		lane.refuses(protocol, tag.RefusedClosing)
+		for range 3 {
+			if err := r.call(wanting("gray")); err != nil {
+				t.Errorf("%s: %v, though the baseline is still there", protocol, err)
+			}
+		}
+		if n := lane.calls.Load(); n != 2 {
+			t.Errorf("%s: the lane was called %d times, want 2: once served, once refused", protocol, n)
+		}
+		base.refuses(protocol, tag.RefusedClosing)
+		first := r.call(nil)
+		if v := judge(first); v.outcome != endpoint.Refused || !errors.Is(first, endpoint.ErrNoEndpoint) || !contains(first, "No provider available") {
+			t.Errorf("%s: %v, want ErrNoEndpoint and the refusal", protocol, first)
+		}
+		called := base.calls.Load()
+		for _, call := range []map[string]any{nil, wanting("gray")} {
+			if err := r.call(call); !errors.Is(err, endpoint.ErrNoEndpoint) || !contains(err, "No provider available") {
+				t.Errorf("%s: %v, want ErrNoEndpoint", protocol, err)
+			}
+		}
+		if n := base.calls.Load(); n != called {
+			t.Errorf("%s: called %d times after it refused", protocol, n-called)
 		}
 	}
 }

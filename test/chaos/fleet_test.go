@@ -59,6 +59,7 @@ type process struct {
 	born   time.Time // of a provider: StartTime, as it is registered
 	id     string    // of a consumer: its name in drain reports
 	idle   bool
+	lost   bool
 	last   time.Time // start of the latest call that it ended
 	oldest time.Time // every call that it started before this has ended
 	report *drainReport
@@ -212,7 +213,10 @@ func (f *fleet) launch(s spec) *process {
 	if s.Mode != "" {
 		mode = s.Mode
 	}
-	env := []string{specEnv + "=" + string(b), "GOGC=400", "GRAYLANE_MODE=" + mode}
+	env := []string{
+		specEnv + "=" + string(b), "GRAYLANE_MODE=" + mode, "GOGC=400",
+		"GODEBUG=multipathtcp=0", // packets are dropped for plain TCP sockets only
+	}
 	p := &process{spec: s}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -258,6 +262,8 @@ func (f *fleet) heard(p *process, line string) {
 		p.born = time.Unix(0, ns)
 	case line == sayIdle:
 		p.idle = true
+	case line == sayLost:
+		p.lost = true
 	default:
 		f.book(p, line)
 		return

@@ -14,6 +14,7 @@ func (f *fleet) nodeLost() *row {
 	from, calm := f.load(5 * time.Second)
 	p := f.slots[1].now
 	at := f.signal(p, signalLost)
+	f.await(p.spec.Name+" lost", func() bool { return p.lost })
 	f.load(20 * time.Second)
 	r := f.row(name, from, f.settle())
 	out := at.Add(2 * f.timeout)

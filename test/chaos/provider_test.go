@@ -61,6 +61,7 @@ func (s spec) loseNode() {
 	signal.Notify(lost, signalLost)
 	<-lost
 	fail(dropPackets())
+	say(sayLost)
 	fail(syscall.Kill(os.Getpid(), syscall.SIGSTOP))
 }
 

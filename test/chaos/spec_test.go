@@ -59,6 +59,7 @@ const (
 	sayExec  = "CHAOS EXEC " // id, Unix ns
 	sayCall  = "CHAOS CALL " // see call.String
 	sayIdle  = "CHAOS IDLE"  // the load has ended
+	sayLost  = "CHAOS LOST"  // no packet comes through
 )
 
 func say(line string) {
