@@ -38,7 +38,7 @@ type caller struct {
 	accepted, completed, aborted, refused, afterMark atomic.Uint64
 
 	lastStart atomic.Int64 // offset of its last call whose handler ran
-	informed  atomic.Int64 // offset of the first closing mark sent to it
+	informed  atomic.Int64 // offset of the first closing mark sent to it, or of its word that it knows
 	overDubbo atomic.Bool  // it called over a protocol that NOT_SERVING does not reach
 
 	methods methods

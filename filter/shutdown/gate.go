@@ -46,7 +46,6 @@ type Gate struct {
 	lastEnd   atomic.Int64 // offset of the last end after the mark
 	markedAt  atomic.Int64
 	atMark    atomic.Int64 // calls in flight at the mark
-	told      atomic.Int64 // offset at which Triple callers had been told by NOT_SERVING
 	warming   atomic.Pointer[warming]
 }
 
@@ -95,13 +94,6 @@ func (g *Gate) Close() {
 	if g.state.CompareAndSwap(serving, closing) {
 		g.markedAt.Store(now)
 		g.atMark.Store(running)
-	}
-}
-
-// Told says that all callers over Triple have been told by NOT_SERVING.
-func (g *Gate) Told() {
-	if g.told.CompareAndSwap(0, g.now()) {
-		g.poke()
 	}
 }
 
@@ -202,7 +194,16 @@ func (g *Gate) mark() string {
 	return tag.StateWarming + ";" + strconv.FormatInt(max(age-w.from, 0).Milliseconds(), 10)
 }
 
-// informed notes that c has been sent a closing mark.
+// heard notes that a caller, named as in graylane-caller, said that it knows. What it
+// knows is about Triple: it does not count for one that also calls over a protocol that
+// NOT_SERVING does not reach, at another address.
+func (g *Gate) heard(name string) {
+	if c := g.callers.cur.Load().believed[name]; c != nil && !c.overDubbo.Load() {
+		g.informed(c)
+	}
+}
+
+// informed notes that c has been sent a closing mark, or has said that it knows.
 func (g *Gate) informed(c *caller) {
 	if c.informed.Load() == 0 && c.informed.CompareAndSwap(0, g.now()) {
 		g.poke()

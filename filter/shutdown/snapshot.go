@@ -31,9 +31,9 @@ type Caller struct {
 	Refused   uint64 // answered "not executed"
 	AfterMark uint64 // of the accepted, those started after the mark
 	LastStart time.Time
-	// Informed is when the caller had been told that the instance is leaving: a
-	// marked answer was written to it, or, if it only uses Triple, NOT_SERVING
-	// was sent. Zero: not yet.
+	// Informed is when the caller knew that the instance is leaving: a marked answer
+	// was written to it, or, if it only uses Triple, it said that it has heard
+	// NOT_SERVING. Zero: not yet.
 	Informed time.Time
 }
 
@@ -52,12 +52,7 @@ func (g *Gate) Snapshot() Snapshot {
 		LastStart:    g.at(g.lastStart.Load()),
 		LastEnd:      g.at(g.lastEnd.Load()),
 	}
-	told := g.told.Load()
 	g.callers.all(func(c *caller) {
-		informed := c.informed.Load()
-		if told != 0 && !c.overDubbo.Load() && (informed == 0 || told < informed) {
-			informed = told
-		}
 		s.Callers = append(s.Callers, Caller{
 			ID:        c.id,
 			Reroutes:  c.reroutes,
@@ -67,7 +62,7 @@ func (g *Gate) Snapshot() Snapshot {
 			Refused:   c.refused.Load(),
 			AfterMark: c.afterMark.Load(),
 			LastStart: g.at(c.lastStart.Load()),
-			Informed:  g.at(informed),
+			Informed:  g.at(c.informed.Load()),
 		})
 		for m, n := range *c.methods.cur.Load() {
 			if n := n.Load(); n > 0 {

@@ -310,15 +310,15 @@ func watchName(key string) uint64 { return maphash.String(watchSeed, key) }
 func (d *Directory) RemoveClosingInstance(key string) bool {
 	name := watchName(key)
 	d.mu.Lock()
-	var found []*endpoint.Instance
+	var found []leaving
 	for _, p := range d.known {
 		if p.watch == name && p.merged != nil && p.merged.GetCacheInvokerMapKey() == key {
-			found = append(found, p.instance)
+			found = append(found, leaving{p.instance, p.endpoint, p.merged})
 		}
 	}
 	d.mu.Unlock()
-	for _, i := range found {
-		i.MarkClosing()
+	for _, l := range found {
+		l.heed()
 	}
 	return len(found) > 0
 }

@@ -69,9 +69,7 @@ func (d *drain) tellTriple(ctx context.Context) {
 	}
 	if err := d.tell(ctx); err != nil {
 		logger.Warnf("[graylane] shutdown: telling Triple callers failed: %v", err)
-		return
 	}
-	d.gate.Told()
 }
 
 // deregisterAll returns when every registry has answered or had its time.

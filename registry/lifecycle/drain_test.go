@@ -5,6 +5,7 @@ package lifecycle
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -52,6 +53,14 @@ func (i *instance) call(caller string, takes time.Duration) (refused bool) {
 	return i.filter.Invoke(context.WithValue(context.Background(), handlerTime{}, takes), i, inv).Error() != nil
 }
 
+// answer is what a caller sends that has heard NOT_SERVING.
+func (i *instance) answer(caller string) {
+	inv := invocation.NewRPCInvocation("Check", nil, map[string]any{
+		tag.KeyCaller: []string{caller + ";0123456789abcdef"}, tag.KeyState: []string{"closing;0123456789abcdef"}, // as Triple has them
+	})
+	shutdown.NewWatch(i.gate).Invoke(context.WithValue(context.Background(), handlerTime{}, time.Duration(0)), i, inv)
+}
+
 var drainSettings = conf.Shutdown{QuietPeriod: time.Second, Notice: 10 * time.Second, Timeout: 25 * time.Second, RegistryTimeout: 2 * time.Second}
 
 // The steps of a drain on a virtual time line; the instance is marked at 0.
@@ -66,19 +75,31 @@ func TestDrainSteps(t *testing.T) {
 		name       string
 		protocol   string
 		calls      []call
+		knows      string // the caller that answers NOT_SERVING
 		deregister func() error
 		want       time.Duration
+		uninformed string
 		accepted   uint64
 		abandoned  int
 	}{
 		{name: "no callers: quiet period", protocol: "tri", want: time.Second},
 		{
-			name: "triple callers are told at once", protocol: "tri", accepted: 2,
+			name: "triple callers are told at once", protocol: "tri", accepted: 2, knows: "a",
 			calls: []call{{at: -ms, takes: 0, caller: "a"}, {at: 10 * ms, takes: 0, caller: "a"}},
 			want:  time.Second + 10*ms,
 		},
 		{
-			name: "ends when the last call has returned, and its answer got out", protocol: "tri", accepted: 1,
+			name: "a triple caller that hangs gets the notice", protocol: "tri", accepted: 2, knows: "a",
+			calls: []call{{at: -ms, takes: 0, caller: "a"}, {at: -time.Second, takes: 0, caller: "hangs"}},
+			want:  10 * time.Second, uninformed: "hangs",
+		},
+		{
+			name: "what a caller of both protocols knows of triple is not enough", protocol: "dubbo", accepted: 1, knows: "a",
+			calls: []call{{at: -ms, takes: 0, caller: "a"}},
+			want:  10 * time.Second, uninformed: "a",
+		},
+		{
+			name: "ends when the last call has returned, and its answer got out", protocol: "tri", accepted: 1, knows: "a",
 			calls: []call{{at: -ms, takes: 4 * time.Second, caller: "a"}},
 			want:  4*time.Second - ms + flushFor,
 		},
@@ -93,7 +114,7 @@ func TestDrainSteps(t *testing.T) {
 			want:  10*time.Second + 100*ms, // its answer at 9.9s gets 200ms to get out
 		},
 		{
-			name: "a caller that does not listen is served for the notice, then refused", protocol: "tri", accepted: 3,
+			name: "a caller that does not listen is served for the notice, then refused", protocol: "tri", accepted: 3, knows: "deaf",
 			calls: []call{
 				{at: -ms, takes: 0, caller: "deaf"},
 				{at: 900 * ms, takes: 0, caller: "deaf"},
@@ -112,7 +133,7 @@ func TestDrainSteps(t *testing.T) {
 			want: 10200*ms + flushFor,
 		},
 		{
-			name: "a registry that hangs delays nobody who was told", protocol: "tri", accepted: 1,
+			name: "a registry that hangs delays nobody who was told", protocol: "tri", accepted: 1, knows: "a",
 			calls:      []call{{at: -ms, takes: 5 * time.Second, caller: "a"}},
 			deregister: func() error { time.Sleep(time.Hour); return nil },
 			want:       5*time.Second - ms + flushFor,
@@ -152,7 +173,7 @@ func TestDrainSteps(t *testing.T) {
 					})
 				}
 				time.Sleep(time.Until(mark))
-				d := drain{cfg: drainSettings, gate: i.gate, tell: func(context.Context) error { return nil }}
+				d := drain{cfg: drainSettings, gate: i.gate, tell: func(context.Context) error { i.answer(tc.knows); return nil }}
 				if tc.deregister != nil {
 					d.targets = []target{{"test", tc.deregister}}
 				}
@@ -166,6 +187,9 @@ func TestDrainSteps(t *testing.T) {
 				r := newReport("cart", nil, i.gate.Snapshot(), o)
 				if r.Accepted != tc.accepted || len(r.Abandoned) != tc.abandoned || r.Accepted != r.Completed+r.Aborted {
 					t.Errorf("books: %s; want %d accepted, %d abandoned, nothing missing", r, tc.accepted, tc.abandoned)
+				}
+				if got := strings.Join(r.Uninformed, " "); got != tc.uninformed && tc.uninformed != "" {
+					t.Errorf("uninformed %q, want %q", got, tc.uninformed)
 				}
 				time.Sleep(2 * time.Hour) // what hangs ends, or the bubble complains
 			})

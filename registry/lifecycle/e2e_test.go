@@ -13,10 +13,12 @@ import (
 	"testing"
 	"time"
 
+	"dubbo.apache.org/dubbo-go/v3/common"
 	"dubbo.apache.org/dubbo-go/v3/protocol/dubbo/hessian2"
 	"dubbo.apache.org/dubbo-go/v3/protocol/triple/triple_protocol"
 
 	"github.com/graylane/graylane/filter/tag"
+	"github.com/graylane/graylane/internal/ack"
 	"github.com/graylane/graylane/internal/conf"
 )
 
@@ -161,22 +163,39 @@ func TestRefusalIsTyped(t *testing.T) {
 	})
 }
 
-// A Triple caller that does not call learns it from its health Watch: the process
-// leaves after the quiet period.
-func TestIdleTripleCallerIsTold(t *testing.T) {
-	port := freePort()
-	c := start(t, provider{
-		Tri: port, Require: true, Registries: []string{"ok:1"},
-		Shutdown: conf.Shutdown{QuietPeriod: 200 * time.Millisecond, Notice: 20 * time.Second, Timeout: 25 * time.Second, RegistryTimeout: time.Second},
-	})
-	c.await("SAY ready")
-	if _, err := c.dial("tri", port)("idle-1", "1ms"); err != nil {
-		t.Fatal(err)
-	}
-	c.terminate()
-	c.exit(0)
-	if r := c.report(); r.DrainMs > 3000 || !r.Callers[0].Informed {
-		t.Errorf("report %s, want the caller informed and a drain of a quiet period", r)
+// A Triple caller that does not call learns it from its health Watch, and says so: the
+// process leaves after the quiet period. One that hangs says nothing, and is waited for.
+func TestIdleTripleCaller(t *testing.T) {
+	for _, tc := range []struct {
+		name            string
+		answers         bool
+		leastMs, mostMs float64
+	}{{"hears", true, 200, 1900}, {"hangs", false, 2000, 4500}} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			port := freePort()
+			c := start(t, provider{
+				Tri: port, Require: true, Registries: []string{"ok:1"},
+				Shutdown: conf.Shutdown{QuietPeriod: 200 * time.Millisecond, Notice: 2 * time.Second, Timeout: 25 * time.Second, RegistryTimeout: time.Second},
+			})
+			c.await("SAY ready")
+			if _, err := c.dial("tri", port)("idle-1", "1ms"); err != nil {
+				t.Fatal(err)
+			}
+			incarnation := c.await("SAY incarnation ")
+			c.terminate()
+			c.await("SAY unregister ok:1")
+			if tc.answers {
+				u := common.NewURLWithOptions(common.WithIp("127.0.0.1"), common.WithPort(strconv.Itoa(port)))
+				if err := ack.Send(t.Context(), u, "idle-1;"+incarnation, incarnation); err != nil {
+					t.Fatal(err)
+				}
+			}
+			c.exit(0)
+			if r := c.report(); r.DrainMs < tc.leastMs || r.DrainMs > tc.mostMs || r.Callers[0].Informed != tc.answers || slices.Contains(r.Uninformed, "idle-1") == tc.answers {
+				t.Errorf("report %s, want it informed: %t, and a drain of %v to %v ms", r, tc.answers, tc.leastMs, tc.mostMs)
+			}
+		})
 	}
 }
 

@@ -24,6 +24,9 @@ import (
 	"testing"
 	"time"
 
+	"dubbo.apache.org/dubbo-go/v3/common"
+	"dubbo.apache.org/dubbo-go/v3/common/constant"
+	"dubbo.apache.org/dubbo-go/v3/global"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
@@ -31,6 +34,7 @@ import (
 	"google.golang.org/grpc/health/grpc_health_v1"
 
 	"github.com/graylane/graylane/filter/shutdown"
+	"github.com/graylane/graylane/internal/ack"
 	"github.com/graylane/graylane/internal/conf"
 	"github.com/graylane/graylane/internal/testkit/etcd"
 )
@@ -369,6 +373,11 @@ func TestTLSWithOpenWatch(t *testing.T) {
 	}
 
 	// 3.
+	u := common.NewURLWithOptions(common.WithIp("127.0.0.1"), common.WithPort(strconv.Itoa(port)))
+	u.SetAttribute(constant.TLSConfigKey, &global.TLSConfig{CACertFile: cert})
+	if err := ack.Send(ctx, u, "web-1;none", "none"); err != nil {
+		t.Errorf("a word over TLS: %v", err)
+	}
 	if got, err := watch.Recv(); err == nil {
 		t.Errorf("then %v, want the end", got)
 	}
