@@ -11,8 +11,8 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/graylane/graylane/internal/testkit/ramp"
 	"github.com/graylane/graylane/samples/demo/internal/fleet"
-	"github.com/graylane/graylane/samples/demo/internal/ramp"
 	"github.com/graylane/graylane/samples/demo/internal/report"
 	"github.com/graylane/graylane/samples/demo/internal/steps"
 )

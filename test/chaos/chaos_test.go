@@ -3,11 +3,11 @@
 package chaos
 
 import (
+	"context"
 	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -28,6 +28,7 @@ var (
 )
 
 func TestMain(m *testing.M) {
+	etcd.Child()
 	if text := os.Getenv(specEnv); text != "" {
 		var s spec
 		fail(json.Unmarshal([]byte(text), &s))
@@ -94,40 +95,25 @@ func TestChaos(t *testing.T) {
 	var rows []*row
 	for _, c := range cells() {
 		t.Run(c.String(), func(t *testing.T) {
-			address := registryFor(t, c.registry)
 			began := time.Now()
-			pace := counted
-			if *matrix || *only != "" {
-				pace = measured
-			}
-			f := newFleet(t, c, address, pace, *plain)
-			if *which == "all" {
-				f.rounds = 7 // 21 leaves
-			}
-			var mine []*row
+			var shared []event
 			for _, e := range events() {
-				if chosen(e) {
-					mine = append(mine, e.do(f))
+				switch {
+				case !chosen(e):
+				case e.own:
+					t.Run(e.name, func(t *testing.T) {
+						r := startRegistry(t, c.registry, t.TempDir())
+						t.Cleanup(func() { _ = r.Close() })
+						rows = append(rows, perform(t, c, r, e)...)
+					})
+				default:
+					shared = append(shared, e)
 				}
 			}
-			f.finish()
-			if !*plain && len(mine) > 0 {
-				pairs, faults := f.balance(f.gone)
-				if want := len(f.gone) * len(f.consumers); pairs != want {
-					mine[0].fault("%d pairs of ledger and drain report, want %d", pairs, want)
-				}
-				mine[0].Faults = append(mine[0].Faults, faults...)
-			}
-			for _, r := range mine {
-				t.Log(r)
-				if !*plain {
-					for _, fault := range r.Faults {
-						t.Errorf("%s: %s", r.Event, fault)
-					}
-				}
+			if len(shared) > 0 {
+				rows = append(rows, perform(t, c, registryFor(t, c.registry), shared...)...)
 			}
 			t.Logf("%.0f s", time.Since(began).Seconds())
-			rows = append(rows, mine...)
 		})
 	}
 	text := table(rows)
@@ -139,49 +125,93 @@ func TestChaos(t *testing.T) {
 	}
 }
 
+// perform lets events happen to a fleet, one after the other.
+func perform(t *testing.T, c cell, registry registryServer, list ...event) []*row {
+	t.Helper()
+	pace := counted
+	if *matrix || *only != "" {
+		pace = measured
+	}
+	f := newFleet(t, c, registry, pace, *plain)
+	f.require = !list[0].own
+	if *which == "all" {
+		f.rounds = 7 // 21 leaves
+	}
+	f.begin()
+	rows := make([]*row, len(list))
+	for n, e := range list {
+		rows[n] = e.do(f)
+	}
+	f.finish()
+	if !*plain {
+		pairs, faults := f.balance(f.gone)
+		if want := len(f.gone) * len(f.consumers); pairs != want {
+			rows[0].fault("%d pairs of ledger and drain report, want %d", pairs, want)
+		}
+		rows[0].Faults = append(rows[0].Faults, faults...)
+	}
+	for _, r := range rows {
+		t.Log(r)
+		if !*plain {
+			for _, fault := range r.Faults {
+				t.Errorf("%s: %s", r.Event, fault)
+			}
+		}
+	}
+	return rows
+}
+
+// registryServer is a registry that can be killed, and started again at the same address with
+// its data or, after Empty, without.
+type registryServer interface {
+	Address() string
+	Close() error
+	Empty() error
+	Restart(ctx context.Context) error
+}
+
 // registries run from their first use to the end of the tests.
 var registries = struct {
-	address map[string]string
-	close   []func()
-}{address: map[string]string{}}
+	server map[string]registryServer
+	close  []func()
+}{server: map[string]registryServer{}}
 
-func registryFor(t *testing.T, kind string) string {
+// registryFor returns the registry that the cells of a kind share.
+func registryFor(t *testing.T, kind string) registryServer {
 	t.Helper()
-	if a, ok := registries.address[kind]; ok {
-		return a
+	if s, ok := registries.server[kind]; ok {
+		return s
 	}
 	dir, err := os.MkdirTemp("", "graylane-chaos-") //nolint:usetesting // outlives the subtest that asks for it first
 	if err != nil {
 		t.Fatal(err)
 	}
 	registries.close = append(registries.close, func() { _ = os.RemoveAll(dir) })
-	var address string
-	var end func()
+	s := startRegistry(t, kind, dir)
+	registries.server[kind] = s
+	registries.close = append(registries.close, func() { _ = s.Close() })
+	return s
+}
+
+// startRegistry starts a registry whose data and log are in dir.
+func startRegistry(t *testing.T, kind, dir string) registryServer {
+	t.Helper()
+	var s registryServer
+	var err error
 	switch kind {
 	case "etcd":
-		s, err := etcd.Start(filepath.Join(dir, "etcd"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		address, end = s.Endpoint(), s.Close
+		s, err = etcd.StartProcess(t.Context(), dir)
 	case "nacos":
 		required(t, nacos.Missing())
-		s, err := nacos.Start(t.Context(), dir)
-		if err != nil {
-			t.Fatal(err)
-		}
-		address, end = s.Address(), func() { _ = s.Close() }
+		s, err = nacos.Start(t.Context(), dir)
 	case "zookeeper":
 		required(t, zookeeper.Missing())
-		s, err := zookeeper.Start(t.Context(), dir)
-		if err != nil {
-			t.Fatal(err)
-		}
-		address, end = s.Address(), func() { _ = s.Close() }
+		s, err = zookeeper.Start(t.Context(), dir)
 	}
-	registries.address[kind] = address
-	registries.close = append(registries.close, end)
-	return address
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
 }
 
 func closeRegistries() {

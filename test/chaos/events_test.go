@@ -13,6 +13,7 @@ type event struct {
 	name string
 	ci   bool // runs in every cell in CI
 	do   func(f *fleet) *row
+	own  bool // with a fleet and a registry of its own, which it may kill; processes start without it, too
 }
 
 // events of all files, in the order in which they run.
@@ -28,26 +29,26 @@ func events() []event {
 
 func leaveEvents() []event {
 	return []event{
-		{"rolling SIGTERM in place", true, func(f *fleet) *row { return f.rolling("rolling SIGTERM in place", false) }},
-		{"rolling SIGTERM to new ports", false, func(f *fleet) *row { return f.rolling("rolling SIGTERM to new ports", true) }},
-		{"SIGTERM with 8 s calls", false, (*fleet).longCalls},
-		{"the last one leaves", false, (*fleet).lastLeaves},
+		{name: "rolling SIGTERM in place", ci: true, do: func(f *fleet) *row { return f.rolling("rolling SIGTERM in place", false) }},
+		{name: "rolling SIGTERM to new ports", do: func(f *fleet) *row { return f.rolling("rolling SIGTERM to new ports", true) }},
+		{name: "SIGTERM with 8 s calls", do: (*fleet).longCalls},
+		{name: "the last one leaves", do: (*fleet).lastLeaves},
 	}
 }
 
 func crashEvents() []event {
 	return []event{
-		{"kill -9", true, (*fleet).crash},
-		{"crash and restart", false, (*fleet).restart},
-		{"SIGSTOP 20 s", false, (*fleet).freeze},
-		{"node lost", false, (*fleet).nodeLost},
+		{name: "kill -9", ci: true, do: (*fleet).crash},
+		{name: "crash and restart", do: (*fleet).restart},
+		{name: "SIGSTOP 20 s", do: (*fleet).freeze},
+		{name: "node lost", do: (*fleet).nodeLost},
 	}
 }
 
 func callerEvents() []event {
 	return []event{
-		{"a caller frozen during a leave", false, (*fleet).frozenCaller},
-		{"a caller on plain dubbo-go", false, (*fleet).plainCaller},
+		{name: "a caller frozen during a leave", do: (*fleet).frozenCaller},
+		{name: "a caller on plain dubbo-go", do: (*fleet).plainCaller},
 	}
 }
 

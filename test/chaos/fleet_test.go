@@ -27,12 +27,14 @@ func (c cell) String() string { return c.protocol + "/" + c.level + "/" + c.regi
 
 // fleet is the processes of a cell and all that they said.
 type fleet struct {
-	t       *testing.T
-	cell    cell
-	address string // of the registry
-	dir     string
-	plain   bool
-	rounds  int // of an event that can be repeated
+	t        *testing.T
+	cell     cell
+	registry registryServer
+	dir      string
+	plain    bool
+	require  bool          // register.require
+	window   time.Duration // of the warm-up of processes that start from now on
+	rounds   int           // of an event that can be repeated
 	pace
 
 	mu         sync.Mutex
@@ -86,12 +88,17 @@ var (
 	counted  = pace{rate: 60, timeout: 15 * time.Second} // beside the tests of other packages
 )
 
-func newFleet(t *testing.T, c cell, address string, pace pace, plain bool) *fleet {
-	t.Helper()
-	f := &fleet{t: t, cell: c, address: address, dir: t.TempDir(), plain: plain, rounds: 1, pace: pace, changed: make(chan struct{})}
-	t.Cleanup(f.kill)
+// newFleet makes a fleet without processes.
+func newFleet(t *testing.T, c cell, registry registryServer, pace pace, plain bool) *fleet {
+	return &fleet{t: t, cell: c, registry: registry, dir: t.TempDir(), plain: plain, require: true, window: window, rounds: 1, pace: pace, changed: make(chan struct{})}
+}
+
+// begin starts the providers, then the consumers, and waits until all are in use.
+func (f *fleet) begin() {
+	f.t.Helper()
+	f.t.Cleanup(f.kill)
 	for range providers {
-		f.slots = append(f.slots, &slot{port: freePort(t), metadata: freePort(t)})
+		f.slots = append(f.slots, &slot{port: freePort(f.t), metadata: freePort(f.t)})
 	}
 	for n := range f.slots {
 		f.start(n)
@@ -102,14 +109,13 @@ func newFleet(t *testing.T, c cell, address string, pace pace, plain bool) *flee
 	for n := range f.slots {
 		f.awaitUse(f.slots[n].now)
 	}
-	return f
 }
 
 func (f *fleet) spec(role, name string) spec {
 	id := strings.NewReplacer("/", "").Replace(f.cell.String())
 	return spec{
-		Role: role, Name: name, Protocol: f.cell.protocol, Level: f.cell.level, Registry: f.cell.registry, Address: f.address,
-		Cell: strings.ToUpper(id[:1]) + id[1:] + strconv.Itoa(os.Getpid()), Timeout: f.timeout, Window: window, Require: true,
+		Role: role, Name: name, Protocol: f.cell.protocol, Level: f.cell.level, Registry: f.cell.registry, Address: f.registry.Address(),
+		Cell: strings.ToUpper(id[:1]) + id[1:] + strconv.Itoa(os.Getpid()), Timeout: f.timeout, Window: f.window, Require: f.require,
 	}
 }
 
@@ -154,19 +160,30 @@ func (f *fleet) idle(list ...*process) {
 // start starts the next process of a slot and waits until it is ready.
 func (f *fleet) start(n int) *process {
 	f.t.Helper()
+	p := f.next(n)
+	f.awaitReady(p)
+	return p
+}
+
+// next starts the next process of a slot.
+func (f *fleet) next(n int) *process {
+	f.t.Helper()
 	s := f.slots[n]
 	s.starts++
 	sp := f.spec("provider", fmt.Sprintf("p%d.%d", n+1, s.starts))
 	sp.Port, sp.Metadata = s.port, s.metadata
-	p := f.launch(sp)
-	s.now = p
+	s.now = f.launch(sp)
+	return s.now
+}
+
+func (f *fleet) awaitReady(p *process) {
+	f.t.Helper()
 	if f.plain { // plain dubbo-go has no readiness that is true only when registered
-		f.awaitPort(s.port)
+		f.awaitPort(p.spec.Port)
 		time.Sleep(plainSettle)
-		return p
+		return
 	}
-	f.await(sp.Name+" ready", func() bool { return p.ready })
-	return p
+	f.await(p.spec.Name+" ready", func() bool { return p.ready })
 }
 
 // plainSettle is what a rollout without Graylane gives a new instance
@@ -177,13 +194,19 @@ const plainSettle = 1500 * time.Millisecond
 // when the new instance serves. Plain dubbo-go may take 30 s to see it, if ever.
 func (f *fleet) awaitUse(p *process) {
 	f.t.Helper()
+	f.awaitUseAfter(p, time.Time{})
+}
+
+// awaitUseAfter waits until p has answered every consumer a call that started after at.
+func (f *fleet) awaitUseAfter(p *process, at time.Time) {
+	f.t.Helper()
 	if f.plain {
 		return
 	}
 	f.await(p.spec.Name+" in use by all consumers", func() bool {
 		by := map[string]bool{}
 		for _, c := range f.calls {
-			if c.By == p.spec.Name {
+			if c.By == p.spec.Name && c.Start.After(at) {
 				by[consumerOf(c.ID)] = true
 			}
 		}

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package etcd runs a real one-node etcd inside the process, for tests and for
-// the demo.
+// the demo, or, as a [Process], in one of its own that can be killed.
 //
 // It listens on 127.0.0.1 only, on free ports, keeps its data in the folder it
 // is given and logs errors only. [Server.Stop] and [Server.Restart] play the
 // part of an etcd that is restarted on the same port with the same data.
 //
-// A Server is not safe for concurrent use, except Endpoint.
+// Neither is safe for concurrent use, except Endpoint and Address.
 package etcd
 
 import (
@@ -86,35 +86,43 @@ func (s *Server) Restart() error {
 func (s *Server) Close() { s.Stop() }
 
 func (s *Server) run() error {
+	listener, err := net.Listen("tcp", s.client)
+	if err != nil {
+		return fmt.Errorf("etcd: start at %s: %w", s.client, err)
+	}
+	node, err := start(s.dir, s.client, s.backend, s.peer)
+	if err != nil {
+		_ = listener.Close()
+		return err
+	}
+	s.node, s.front = node, newFront(listener, s.backend)
+	return nil
+}
+
+// start starts a node that clients find at client and that listens at backend and
+// peer, and returns when it serves.
+func start(dir, client, backend, peer string) (*embed.Etcd, error) {
 	cfg := embed.NewConfig()
-	cfg.Dir = s.dir
+	cfg.Dir = dir
 	cfg.LogLevel = "fatal" // a stop and a port in use are reported by errors, not by log lines
 	cfg.LogOutputs = []string{embed.StdErrLogOutput}
-	backend := url.URL{Scheme: "http", Host: s.backend}
-	client := url.URL{Scheme: "http", Host: s.client}
-	peer := url.URL{Scheme: "http", Host: s.peer}
-	cfg.ListenClientUrls, cfg.AdvertiseClientUrls = []url.URL{backend}, []url.URL{client}
-	cfg.ListenPeerUrls, cfg.AdvertisePeerUrls = []url.URL{peer}, []url.URL{peer}
+	at := func(host string) []url.URL { return []url.URL{{Scheme: "http", Host: host}} }
+	cfg.ListenClientUrls, cfg.AdvertiseClientUrls = at(backend), at(client)
+	cfg.ListenPeerUrls, cfg.AdvertisePeerUrls = at(peer), at(peer)
 	cfg.InitialCluster = cfg.InitialClusterFromName(cfg.Name)
 	// Short elections: one node has nobody to wait for.
 	cfg.TickMs, cfg.ElectionMs = 50, 250
 	cfg.UnsafeNoFsync = true // the data need not survive a power cut
 
-	listener, err := net.Listen("tcp", s.client)
-	if err != nil {
-		return fmt.Errorf("etcd: start at %s: %w", s.client, err)
-	}
 	node, err := embed.StartEtcd(cfg)
 	if err != nil {
-		_ = listener.Close()
-		return fmt.Errorf("etcd: start at %s: %w", s.client, err)
+		return nil, fmt.Errorf("etcd: start at %s: %w", client, err)
 	}
 	late := time.NewTimer(startTimeout)
 	defer late.Stop()
 	select {
 	case <-node.Server.ReadyNotify():
-		s.node, s.front = node, newFront(listener, s.backend)
-		return nil
+		return node, nil
 	case err = <-node.Err():
 	case <-node.Server.StopNotify():
 		err = errors.New("stopped while starting")
@@ -122,8 +130,7 @@ func (s *Server) run() error {
 		err = fmt.Errorf("not ready within %v", startTimeout)
 	}
 	node.Close()
-	_ = listener.Close()
-	return fmt.Errorf("etcd: start at %s: %w", s.client, err)
+	return nil, fmt.Errorf("etcd: start at %s: %w", client, err)
 }
 
 // freePorts returns n different free loopback addresses. They are held together

@@ -11,7 +11,8 @@
 // listen on every address: Nacos has no switch for them. A server dies with
 // the process that started it (on Linux also when that process is killed).
 //
-// A [Server] is safe for concurrent use.
+// A [Server] is safe for concurrent use, except that Close, Empty and Restart want to
+// be called one at a time.
 package nacos
 
 import (
@@ -51,6 +52,7 @@ const attempts = 3
 
 // Server is a running Nacos server, made by [Start].
 type Server struct {
+	dir  string
 	port int
 	proc *child.Process
 }
@@ -116,6 +118,32 @@ func (s *Server) Close() error {
 	return s.proc.Kill()
 }
 
+// Restart starts a server that was closed again: same address, same data, or none
+// after Empty.
+func (s *Server) Restart(ctx context.Context) error {
+	if s.proc.Running() {
+		return errors.New("nacos: restart: the server is running, want it closed")
+	}
+	again, err := Start(ctx, s.dir)
+	if err != nil {
+		return err
+	}
+	s.proc = again.proc
+	return nil
+}
+
+// Empty deletes the data of a server that was closed: the next Restart begins anew, at
+// the same address.
+func (s *Server) Empty() error {
+	if s.proc.Running() {
+		return errors.New("nacos: empty: the server is running, want it closed")
+	}
+	if err := os.RemoveAll(filepath.Join(s.dir, "home")); err != nil {
+		return fmt.Errorf("nacos: %w", err)
+	}
+	return nil
+}
+
 func start(ctx context.Context, dir string, port int, classpath string) (*Server, error) {
 	home := filepath.Join(dir, "home")
 	for _, sub := range []string{"conf", "logs", "data"} {
@@ -128,7 +156,7 @@ func start(ctx context.Context, dir string, port int, classpath string) (*Server
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{port: port, proc: proc}
+	s := &Server{dir: dir, port: port, proc: proc}
 	if err := s.waitReady(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("nacos on %s: %w\n%s", s.Address(), err, jvm.Tail(logPath, 15)), s.Close())
 	}

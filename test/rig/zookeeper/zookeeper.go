@@ -7,8 +7,8 @@
 // listens on the loopback address only, on one port. A server dies with the process
 // that started it (on Linux also when that process is killed).
 //
-// A [Server] is safe for concurrent use, except that Restart and Close want to be
-// called one at a time.
+// A [Server] is safe for concurrent use, except that Close, Empty and
+// Restart want to be called one at a time.
 package zookeeper
 
 import (
@@ -96,9 +96,30 @@ func (s *Server) Address() string { return s.address }
 // was stored survives that, as it survives a crash. Calling it again does nothing.
 func (s *Server) Close() error { return s.proc.Kill() }
 
-// Restart starts a server that was closed again: same address, same data. Sessions
-// that are older than their timeout by then have expired.
-func (s *Server) Restart(ctx context.Context) error { return s.run(ctx) }
+// Restart starts a server that was closed again: same address, same data, or none
+// after Empty. Sessions that are older than their timeout by then have expired.
+func (s *Server) Restart(ctx context.Context) error {
+	if s.proc.Running() {
+		return errors.New("zookeeper: restart: the server is running, want it closed")
+	}
+	return s.run(ctx)
+}
+
+// Empty deletes the data of a server that was closed: the next Restart begins anew,
+// with numbers that its clients take for the past.
+func (s *Server) Empty() error {
+	if s.proc.Running() {
+		return errors.New("zookeeper: empty: the server is running, want it closed")
+	}
+	data := filepath.Join(s.dir, "data")
+	if err := os.RemoveAll(data); err != nil {
+		return fmt.Errorf("zookeeper: %w", err)
+	}
+	if err := os.MkdirAll(data, 0o750); err != nil {
+		return fmt.Errorf("zookeeper: %w", err)
+	}
+	return nil
+}
 
 func (s *Server) run(ctx context.Context) error {
 	_, port, err := net.SplitHostPort(s.address)

@@ -3,6 +3,7 @@
 package zookeeper
 
 import (
+	"errors"
 	"net"
 	"os"
 	"testing"
@@ -14,10 +15,11 @@ import (
 // TestServer:
 //  1. starts a server, which keeps a node,
 //  2. closes it: its address refuses,
-//  3. starts it again: same address, the node is there.
+//  3. starts it again: same address, the node is there,
+//  4. and again without its data: the node is not there.
 func TestServer(t *testing.T) {
 	if testing.Short() {
-		t.Skip("starts a JVM twice: not in -short")
+		t.Skip("starts a JVM three times: not in -short")
 	}
 	if err := Missing(); err != nil {
 		if os.Getenv("GRAYLANE_REQUIRE") == "all" {
@@ -76,5 +78,24 @@ func TestServer(t *testing.T) {
 	defer again.Close()
 	if got, _, err := again.Get("/node"); err != nil || string(got) != "kept" || s.Address() != address {
 		t.Errorf("after a restart at %s: %q, %v, want kept at %s", s.Address(), got, err, address)
+	}
+
+	// 4
+	if err := s.Empty(); err == nil {
+		t.Error("Empty of a running server: no error")
+	}
+	if err := s.Restart(t.Context()); err == nil {
+		t.Error("Restart of a running server: no error")
+	}
+	if err := errors.Join(s.Close(), s.Empty(), s.Restart(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	empty, _, err := zk.Connect([]string{s.Address()}, 10*time.Second, zk.WithLogInfo(false))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer empty.Close()
+	if there, _, err := empty.Exists("/node"); err != nil || there {
+		t.Errorf("after a restart without data: /node exists: %v, %v", there, err)
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/guptarohit/asciigraph"
 	"github.com/olekukonko/tablewriter"
 
-	"github.com/graylane/graylane/samples/demo/internal/ramp"
+	"github.com/graylane/graylane/internal/testkit/ramp"
 )
 
 // Terminal reports that w is a screen, which takes colours and lines that are rewritten.

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/graylane/graylane/samples/demo/internal/ramp"
+	"github.com/graylane/graylane/internal/testkit/ramp"
 )
 
 // Tools read these keys: they must not change.

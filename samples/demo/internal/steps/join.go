@@ -6,7 +6,7 @@ import (
 	"context"
 	"time"
 
-	"github.com/graylane/graylane/samples/demo/internal/ramp"
+	"github.com/graylane/graylane/internal/testkit/ramp"
 	"github.com/graylane/graylane/samples/demo/internal/report"
 )
 

@@ -8,9 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/graylane/graylane/internal/testkit/ramp"
 	"github.com/graylane/graylane/samples/demo/internal/books"
 	"github.com/graylane/graylane/samples/demo/internal/load"
-	"github.com/graylane/graylane/samples/demo/internal/ramp"
 	"github.com/graylane/graylane/samples/demo/internal/report"
 )
 

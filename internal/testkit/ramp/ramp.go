@@ -5,7 +5,8 @@
 //
 // The curve is the one of the design: P = w f / sum(w f), with f = 1 from the
 // age of the window on and before that the larger of MinPercent/100 and
-// (age/window)^Power.
+// (age/window)^Power. Where several warm up at once the guard of the design lifts f,
+// so that no warm instance carries more than MaxBoost times its fair share.
 package ramp
 
 import (
@@ -101,12 +102,16 @@ func Slices(c Curve, born time.Time, first, length time.Duration, n int, calls [
 		}
 	}
 	for i := range out {
-		s := &out[i]
-		if v := float64(s.N) * s.P * (1 - s.P); v > 0 {
-			s.Z = (float64(s.Observed) - float64(s.N)*s.P) / math.Sqrt(v)
-		}
+		out[i].score()
 	}
 	return out
+}
+
+// score computes Z.
+func (s *Slice) score() {
+	if v := float64(s.N) * s.P * (1 - s.P); v > 0 {
+		s.Z = (float64(s.Observed) - float64(s.N)*s.P) / math.Sqrt(v)
+	}
 }
 
 // MaxZ returns the largest |z| of the slices.
