@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"dubbo.apache.org/dubbo-go/v3/metadata/info"
+
+	"github.com/graylane/graylane/internal/node"
 )
 
 var plainSubscribed atomic.Bool
@@ -34,12 +36,12 @@ func TestPlainRegistry(t *testing.T) {
 		}
 	}
 	theirs := keys(t, endpoint, "/dubbo/"+service+"/providers/")
-	key, err := nodeKey("dubbo", providerURL(service, 1, "methods", "x", "empty", "", "dubbo.tag", "gray", "a", "b c&d"))
+	key, err := node.Path("dubbo", providerURL(service, 1, "methods", "x", "empty", "", "dubbo.tag", "gray", "a", "b c&d"))
 	if err != nil || len(theirs) != 1 || !hasKey(theirs, key) {
 		t.Errorf("provider key: got %s, %v, dubbo-go has %v", key, err, sortedKeys(theirs))
 	}
 	consumers := keys(t, endpoint, "/dubbo/"+service+"/consumers/")
-	key, err = nodeKey("dubbo", consumerURL(service))
+	key, err = node.Path("dubbo", consumerURL(service))
 	if err != nil || len(consumers) != 1 || !hasKey(consumers, key) {
 		t.Errorf("consumer key: got %s, %v, dubbo-go has %v", key, err, sortedKeys(consumers))
 	}

@@ -12,6 +12,8 @@ import (
 	"dubbo.apache.org/dubbo-go/v3/metrics"
 	metricsregistry "dubbo.apache.org/dubbo-go/v3/metrics/registry"
 	"dubbo.apache.org/dubbo-go/v3/registry"
+
+	"github.com/graylane/graylane/internal/node"
 )
 
 // Registry is the interface-level registry (registry-type: interface).
@@ -89,7 +91,7 @@ func (r *Registry) Register(u *common.URL) error {
 }
 
 func (r *Registry) register(u *common.URL) error {
-	key, err := nodeKey(groupOf(r.url), u)
+	key, err := node.Path(node.Group(r.url), u)
 	if err != nil {
 		return err
 	}
@@ -134,8 +136,8 @@ func (r *Registry) UnRegister(u *common.URL) error {
 func (r *Registry) LoadSubscribeInstances(u *common.URL, listener registry.NotifyListener) error {
 	ctx, cancel := context.WithTimeout(r.ctx, r.opts.timeout)
 	defer cancel()
-	v := newView(newSubscription(groupOf(r.url), u), listener)
-	for i, dir := range v.sub.folders {
+	v := newView(node.NewSubscription(node.Group(r.url), u), listener)
+	for i, dir := range v.sub.Folders {
 		list, err := r.load(ctx, dir)
 		if err != nil {
 			return fmt.Errorf("etcd: registry %s: %w", r.shared.address.endpoints, r.shared.explain(err))
@@ -180,9 +182,9 @@ func (r *Registry) Subscribe(u *common.URL, listener registry.NotifyListener) er
 		r.mu.Unlock()
 	}()
 
-	v := newView(newSubscription(groupOf(r.url), u), listener)
+	v := newView(node.NewSubscription(node.Group(r.url), u), listener)
 	var wg sync.WaitGroup
-	for i, dir := range v.sub.folders {
+	for i, dir := range v.sub.Folders {
 		wg.Go(func() {
 			r.shared.follow(ctx, dir, follower{
 				list:    func(list []entry) { v.replace(i, list) },

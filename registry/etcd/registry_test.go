@@ -13,6 +13,8 @@ import (
 	"dubbo.apache.org/dubbo-go/v3/common"
 	"dubbo.apache.org/dubbo-go/v3/common/extension"
 	"dubbo.apache.org/dubbo-go/v3/metadata/info"
+
+	"github.com/graylane/graylane/internal/node"
 )
 
 func TestNamesAreOurs(t *testing.T) {
@@ -179,7 +181,7 @@ func TestMatches(t *testing.T) {
 			common.WithParamsValue("interface", "com.shop.M")), false},
 		{"any protocol", common.NewURLWithOptions(common.WithParamsValue("interface", "com.shop.M")), provider(), true},
 	} {
-		if got := newSubscription("dubbo", tc.consumer).matches(tc.provider); got != tc.want {
+		if got := node.NewSubscription("dubbo", tc.consumer).Matches(tc.provider); got != tc.want {
 			t.Errorf("%s: got %v, want %v", tc.name, got, tc.want)
 		}
 	}

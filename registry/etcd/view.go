@@ -13,6 +13,8 @@ import (
 	"dubbo.apache.org/dubbo-go/v3/remoting"
 	"github.com/dubbogo/gost/log/logger"
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/graylane/graylane/internal/node"
 )
 
 // withPrefix makes an operation cover all keys that begin with the one given.
@@ -21,15 +23,15 @@ var withPrefix = clientv3.WithPrefix() //nolint:gochecknoglobals // immutable; a
 // view is what one subscription knows of its folders (nearly always one), and the
 // way to its listener.
 type view struct {
-	sub      subscription
+	sub      node.Subscription
 	listener registry.NotifyListener
 
 	mu    sync.Mutex            // of this subscription only: keeps calls to the listener one at a time
 	known []map[string]struct{} // the wanted keys of each folder, nil until it was read
 }
 
-func newView(sub subscription, listener registry.NotifyListener) *view {
-	return &view{sub: sub, listener: listener, known: make([]map[string]struct{}, len(sub.folders))}
+func newView(sub node.Subscription, listener registry.NotifyListener) *view {
+	return &view{sub: sub, listener: listener, known: make([]map[string]struct{}, len(sub.Folders))}
 }
 
 // replace takes the whole list of folder i and, once all folders have been read,
@@ -93,7 +95,7 @@ func (v *view) parse(key string) *common.URL {
 		logger.Warnf("[graylane] etcd: ignored %s: %v", key, err)
 		return nil
 	}
-	if !v.sub.matches(u) {
+	if !v.sub.Matches(u) {
 		return nil
 	}
 	return u

@@ -25,16 +25,26 @@ type link struct {
 	conn *zk.Conn
 
 	mu     sync.Mutex
-	tcp    net.Conn // the last one
+	tcp    net.Conn  // the last one
+	away   time.Time // when the server last took no connection
 	ended  bool
 	dialed chan struct{} // closed by the first dial after the end
 }
 
-func newLink(servers []string) (*link, error) {
+// newLink makes a client that asks for the session's length and tells hear, which must
+// not block, of every event.
+func newLink(servers []string, length time.Duration, hear func(zk.Event)) (*link, error) {
 	l := &link{dialed: make(chan struct{})}
 	var err error
-	l.conn, _, err = zk.Connect(servers, session, zk.WithLogInfo(false), zk.WithLogger(quiet{}), zk.WithDialer(l.dial))
+	l.conn, _, err = zk.Connect(servers, length, zk.WithLogInfo(false), zk.WithLogger(quiet{}), zk.WithDialer(l.dial), zk.WithEventCallback(hear))
 	return l, err
+}
+
+// refused returns when a server last took no connection, zero if one always did.
+func (l *link) refused() time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.away
 }
 
 // dial is the client's way to a server, one call at a time.
@@ -44,6 +54,9 @@ func (l *link) dial(network, address string, timeout time.Duration) (net.Conn, e
 	defer l.mu.Unlock()
 	if !l.ended {
 		l.tcp = tcp
+		if err != nil {
+			l.away = time.Now()
+		}
 		return tcp, err
 	}
 	if err == nil {

@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package etcd
+// Package node knows how dubbo-go (v3.3.2) and Dubbo Java write URLs into registries
+// that are trees, etcd and ZooKeeper, at interface level:
+//
+//	/<registry group, default dubbo>/<service>/providers/<escaped URL>
+//	/<registry group, default dubbo>/<service>/consumers/<escaped URL>
+package node
 
 import (
 	"fmt"
@@ -13,26 +18,19 @@ import (
 	"dubbo.apache.org/dubbo-go/v3/common/constant"
 )
 
-// The interface level has one key per exported or consumed service and no value:
-//
-//	/<registry group, default dubbo>/<service>/providers/<escaped URL>
-//	/<registry group, default dubbo>/<service>/consumers/<escaped URL>
-//
-// dubbo-go also writes the parents ("/dubbo", "/dubbo/<service>", ...) as keys
-// without a lease. Nobody reads them, they stay for ever, and we leave them out.
-
-// folder returns the key of a service's category with "/" at the end.
+// folder returns the path of a service's category with "/" at the end.
 func folder(group, service, category string) string {
 	dir := fmt.Sprintf("/%s/%s/%s/", group, url.QueryEscape(service), category)
 	return strings.ReplaceAll(dir, "$", "%24")
 }
 
-func groupOf(registryURL *common.URL) string {
+// Group returns the group of a registry's URL.
+func Group(registryURL *common.URL) string {
 	return registryURL.GetParam(constant.RegistryGroupKey, "dubbo")
 }
 
-// nodeKey returns the key that dubbo-go v3.3.2 writes for u (registry.BaseRegistry.processURL).
-func nodeKey(group string, u *common.URL) (string, error) {
+// Path returns where dubbo-go v3.3.2 writes u (registry.BaseRegistry.processURL).
+func Path(group string, u *common.URL) (string, error) {
 	params := url.Values{}
 	u.RangeParams(func(key, value string) bool {
 		params.Set(key, value)
@@ -42,13 +40,13 @@ func nodeKey(group string, u *common.URL) (string, error) {
 	switch {
 	case err == nil && role == common.PROVIDER:
 		if u.Path == "" || len(u.Methods) == 0 {
-			return "", fmt.Errorf("etcd: register %s: got path %q and methods %v, want both", u.Key(), u.Path, u.Methods)
+			return "", fmt.Errorf("register %s: got path %q and methods %v, want both", u.Key(), u.Path, u.Methods)
 		}
 		return folder(group, u.Service(), common.DubboNodes[common.PROVIDER]) + providerNode(u, params), nil
 	case err == nil && role == common.CONSUMER:
 		return folder(group, u.Service(), common.DubboNodes[common.CONSUMER]) + consumerNode(u, params), nil
 	default:
-		return "", fmt.Errorf("etcd: register %s: %s: got %q, want %d (consumer) or %d (provider)", u.Key(),
+		return "", fmt.Errorf("register %s: %s: got %q, want %d (consumer) or %d (provider)", u.Key(),
 			constant.RegistryRoleKey, u.GetParam(constant.RegistryRoleKey, ""), common.CONSUMER, common.PROVIDER)
 	}
 }
@@ -75,16 +73,19 @@ func consumerNode(u *common.URL, params url.Values) string {
 	return url.QueryEscape(fmt.Sprintf("consumer://%s%s?%s", common.GetLocalIp(), u.Path, query))
 }
 
-// subscription says what a consumer's URL asks for.
-type subscription struct {
+// Subscription says what a consumer's URL asks for.
+type Subscription struct {
+	// Folders are where to look, each with "/" at the end.
+	Folders []string
+
 	protocol        string
 	service         string
 	groups, version string
-	folders         []string
 }
 
-func newSubscription(group string, u *common.URL) subscription {
-	s := subscription{
+// NewSubscription returns what u asks for in a registry of the group.
+func NewSubscription(group string, u *common.URL) Subscription {
+	s := Subscription{
 		protocol: u.Protocol,
 		service:  u.Service(),
 		groups:   u.GetParam(constant.GroupKey, ""),
@@ -96,16 +97,16 @@ func newSubscription(group string, u *common.URL) subscription {
 	}
 	for category := range strings.SplitSeq(categories, ",") {
 		if category = strings.TrimSpace(category); category != "" && !strings.HasPrefix(category, constant.RemoveValuePrefix) {
-			s.folders = append(s.folders, folder(group, s.service, category))
+			s.Folders = append(s.Folders, folder(group, s.service, category))
 		}
 	}
 	return s
 }
 
-// matches reports whether the consumer wants the URL found in its folder: same
+// Matches reports whether the consumer wants the URL found in its folder: same
 // service, protocol (unless the consumer names none), version and group, and not
 // disabled. Group takes "*" and lists, version "*".
-func (s subscription) matches(found *common.URL) bool {
+func (s Subscription) Matches(found *common.URL) bool {
 	if found.Service() != s.service {
 		return false
 	}

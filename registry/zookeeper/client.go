@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package zookeeper
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/dubbogo/go-zookeeper/zk"
+	"github.com/dubbogo/gost/log/logger"
+
+	"github.com/graylane/graylane/internal/center"
+)
+
+const defaultPort = "2181"
+
+// client is a session that is replaced when it has become useless. It is opened by the
+// first use.
+type client struct {
+	// The following fields are immutable.
+	servers []string      // host:port
+	session time.Duration // asked for; the server bounds it
+	giveUp  time.Duration // how long a server that takes connections may not give a session, or owe an answer
+	hear    func(zk.Event)
+
+	mu     sync.Mutex
+	link   *link     // nil until it is needed
+	alive  time.Time // when it was last seen with a session, or made
+	closed bool
+	ending sync.WaitGroup
+}
+
+// serversOf reads "host[:port][,host[:port]]"; a scheme in front is ignored.
+func serversOf(location string) ([]string, error) {
+	var out []string
+	for part := range strings.SplitSeq(location, ",") {
+		part = strings.TrimSpace(part)
+		if _, rest, ok := strings.Cut(part, "://"); ok {
+			part = rest
+		}
+		if part == "" {
+			continue
+		}
+		if _, _, err := net.SplitHostPort(part); err != nil {
+			part = net.JoinHostPort(part, defaultPort)
+		}
+		out = append(out, part)
+	}
+	if len(out) == 0 {
+		return nil, fmt.Errorf("address: got %q, want host:port[,host:port]", location)
+	}
+	return out, nil
+}
+
+func (c *client) name() string { return strings.Join(c.servers, ",") }
+
+// errClosed reports that the object was destroyed.
+var errClosed = errors.New("zookeeper: destroyed")
+
+// current returns the session's client. It never waits for the session.
+func (c *client) current() (*link, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return nil, errClosed
+	}
+	if c.link == nil {
+		hear := c.hear
+		if hear == nil {
+			hear = func(zk.Event) {}
+		}
+		l, err := newLink(c.servers, c.session, hear)
+		if err != nil {
+			return nil, err
+		}
+		c.link, c.alive = l, time.Now()
+	}
+	return c.link, nil
+}
+
+// look drops a client that has had no session for too long although there was somebody
+// to give it one.
+func (c *client) look(l *link) {
+	refused := l.refused()
+	c.mu.Lock()
+	if c.link == l && l.conn.State() == zk.StateHasSession {
+		c.alive = time.Now()
+	}
+	if refused.After(c.alive) { // what it has still may be good when the server is back
+		c.alive = refused
+	}
+	late := time.Since(c.alive) > c.giveUp
+	c.mu.Unlock()
+	if late {
+		c.drop(l)
+	}
+}
+
+// drop ends a client, if it is still the one in use: its questions fail, its watches
+// end, the next question makes a new one.
+func (c *client) drop(l *link) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.link == l {
+		c.link = nil
+		c.ending.Go(l.end)
+	}
+}
+
+// bound drops the client if what follows takes too long, until stop is called.
+func (c *client) bound(l *link) (stop func() bool) {
+	return time.AfterFunc(c.giveUp, func() { c.drop(l) }).Stop
+}
+
+// close ends the session; nothing is to be asked any more.
+func (c *client) close() {
+	c.mu.Lock()
+	l := c.link
+	c.link, c.closed = nil, true
+	c.mu.Unlock()
+	switch {
+	case l == nil:
+	case l.conn.State() == zk.StateHasSession:
+		l.conn.Close() // the server hears of it
+	default:
+		l.end()
+	}
+	c.ending.Wait()
+}
+
+// check asks the server for something. It returns nil, or one line with address and
+// cause, as soon as the cause is certain, at the latest with ctx.
+func (c *client) check(ctx context.Context) error {
+	if err := center.Dial(ctx, c.servers); err != nil {
+		return fmt.Errorf("zookeeper %s cannot be reached: %w", c.name(), err)
+	}
+	l, err := c.current()
+	if err != nil {
+		return fmt.Errorf("zookeeper %s: %w", c.name(), err)
+	}
+	answer := make(chan error, 1)
+	go func() {
+		defer c.bound(l)()
+		_, _, err := l.conn.Exists("/")
+		answer <- err
+	}()
+	select {
+	case err = <-answer:
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	if err == nil || errors.Is(err, zk.ErrNoAuth) {
+		return nil
+	}
+	return fmt.Errorf("zookeeper %s does not answer: %w", c.name(), err)
+}
+
+// followNode calls tell with what a node holds, nil if there is none, as soon as it is
+// known and after each change, until ctx ends. While the server cannot be asked nothing
+// is told; kept says in the log what that means.
+func (c *client) followNode(ctx context.Context, node, kept string, tell func(raw []byte)) {
+	failures := 0
+	for ctx.Err() == nil {
+		l, err := c.current()
+		var raw []byte
+		var watch *zk.Watcher
+		if err == nil {
+			raw, watch, err = c.read(l, node)
+		}
+		if err != nil {
+			if failures == 0 && ctx.Err() == nil {
+				logger.Warnf("[graylane] zookeeper %s: read %s: %v; %s", c.name(), node, err, kept)
+			}
+			center.Pause(ctx, failures)
+			failures++
+			if l != nil {
+				c.look(l)
+			}
+			continue
+		}
+		if failures > 0 {
+			logger.Infof("[graylane] zookeeper %s: read %s again after %d failures", c.name(), node, failures)
+			failures = 0
+		}
+		tell(raw)
+		c.await(ctx, l, watch)
+	}
+}
+
+// await returns when the node has changed or the watch has ended, which wants the
+// node to be read again, or when ctx ends.
+func (c *client) await(ctx context.Context, l *link, watch *zk.Watcher) {
+	tick := time.NewTicker(c.giveUp / 3)
+	defer tick.Stop()
+	for {
+		select {
+		case <-watch.EvtCh:
+			return
+		case <-tick.C:
+			c.look(l) // dropping it ends the watch
+		case <-ctx.Done():
+			// The watch stays until the next change: the client's RemoveWatcher is a
+			// data race with its own reconnecting.
+			return
+		}
+	}
+}
+
+// read returns what a node holds, nil if there is none, and a watch that was set
+// before it was read: no change falls between.
+func (c *client) read(l *link, node string) ([]byte, *zk.Watcher, error) {
+	defer c.bound(l)()
+	for { // again only if the node is made between the two questions
+		raw, _, watch, err := l.conn.GetW(node)
+		if err == nil {
+			return raw, watch, nil
+		}
+		if !errors.Is(err, zk.ErrNoNode) {
+			return nil, nil, err
+		}
+		exists, _, watch, err := l.conn.ExistsW(node)
+		if err != nil || !exists {
+			return nil, watch, err
+		}
+	}
+}

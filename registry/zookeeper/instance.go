@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package zookeeper
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"strconv"
+
+	"dubbo.apache.org/dubbo-go/v3/registry"
+	curator "dubbo.apache.org/dubbo-go/v3/remoting/zookeeper/curator_discovery"
+)
+
+// The application level has one node per instance, as Curator's discovery, and with it
+// Dubbo Java, writes them:
+//
+//	/<registry group, default services>/<application>/<host>:<port>
+
+// payloadClass is the Java class that a payload is read as.
+const payloadClass = "org.apache.dubbo.registry.zookeeper.ZookeeperInstance"
+
+func instanceName(i registry.ServiceInstance) string {
+	return i.GetHost() + ":" + strconv.Itoa(i.GetPort())
+}
+
+func encodeInstance(i registry.ServiceInstance) (string, error) {
+	id := instanceName(i)
+	raw, err := json.Marshal(curator.ServiceInstance{
+		Name: i.GetServiceName(), ID: id, Address: i.GetHost(), Port: i.GetPort(), Tag: i.GetTag(),
+		Payload: map[string]any{
+			"@class": payloadClass, "id": id, "name": i.GetServiceName(), "metadata": maps.Clone(i.GetMetadata()),
+		},
+	})
+	if err != nil {
+		return "", fmt.Errorf("zookeeper: instance %s: %w", id, err)
+	}
+	return string(raw), nil
+}
+
+func decodeInstance(value string) (*registry.DefaultServiceInstance, error) {
+	var c struct {
+		curator.ServiceInstance
+		Payload struct {
+			Metadata map[string]any `json:"metadata"`
+		} `json:"payload"`
+	}
+	if err := json.Unmarshal([]byte(value), &c); err != nil {
+		return nil, err
+	}
+	if c.Address == "" || c.Payload.Metadata == nil {
+		return nil, errors.New("want an address and a payload with metadata")
+	}
+	i := &registry.DefaultServiceInstance{
+		ID: c.ID, ServiceName: c.Name, Host: c.Address, Port: c.Port, Enable: true, Healthy: true, Tag: c.Tag,
+		Metadata: make(map[string]string, len(c.Payload.Metadata)),
+	}
+	for k, v := range c.Payload.Metadata {
+		i.Metadata[k] = fmt.Sprint(v)
+	}
+	return i, nil
+}
+
+// copies gives every listener instances of its own: dubbo-go's listeners change them.
+func copies(list []*registry.DefaultServiceInstance) []registry.ServiceInstance {
+	out := make([]registry.ServiceInstance, 0, len(list))
+	for _, i := range list {
+		own := *i
+		own.Metadata = maps.Clone(i.Metadata)
+		out = append(out, &own)
+	}
+	return out
+}

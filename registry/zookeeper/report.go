@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package zookeeper
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+	"sync"
+	"time"
+
+	"dubbo.apache.org/dubbo-go/v3/common"
+	"dubbo.apache.org/dubbo-go/v3/common/constant"
+	"dubbo.apache.org/dubbo-go/v3/metadata/info"
+	"dubbo.apache.org/dubbo-go/v3/metadata/mapping"
+	"dubbo.apache.org/dubbo-go/v3/metadata/report"
+	"dubbo.apache.org/dubbo-go/v3/registry"
+	"github.com/dubbogo/go-zookeeper/zk"
+	gxset "github.com/dubbogo/gost/container/set"
+	"github.com/dubbogo/gost/log/logger"
+)
+
+// ErrNoMetadata reports that the metadata report has nothing for this application and
+// revision. Match it with [errors.Is].
+var ErrNoMetadata = errors.New("zookeeper: no metadata")
+
+// ReportFactory makes metadata reports.
+type ReportFactory struct{}
+
+var _ report.MetadataReportFactory = ReportFactory{}
+
+// CreateMetadataReport returns a report for u: Location "host:port[,host:port]",
+// parameters timeout (default 5s) and metadata-report.group (default dubbo). It does
+// not connect and never returns nil: whatever is wrong is the error of every operation.
+func (ReportFactory) CreateMetadataReport(u *common.URL) report.MetadataReport { return NewReport(u) }
+
+// Report is the metadata report: what each revision of an application offers, and
+// which applications offer a service.
+//
+// dubbo-go's own is turned away for ever by a server that has lost its data, and does
+// not hear of a mapping that is made after it asked.
+//
+// A Report has no end in dubbo-go. Ours holds the shared session only while an
+// operation runs or a mapping is watched.
+type Report struct {
+	url     *common.URL
+	root    string
+	timeout time.Duration
+
+	mu       sync.Mutex
+	mappings map[string][]*mappingWatch // by node
+}
+
+// mappingWatch follows one service's mapping for one listener.
+type mappingWatch struct {
+	service  string
+	listener mapping.MappingListener
+	cancel   context.CancelFunc
+	heard    string // the value that the listener knows; of the watch's goroutine
+}
+
+var _ report.MetadataReport = (*Report)(nil)
+
+// NewReport is [ReportFactory.CreateMetadataReport].
+func NewReport(u *common.URL) *Report {
+	r := &Report{url: u, timeout: defaultTimeout, mappings: make(map[string][]*mappingWatch)}
+	if d := u.GetParamDuration(constant.TimeoutKey, ""); d > 0 {
+		r.timeout = d
+	}
+	r.root = "/" + strings.Trim(u.GetParam(constant.MetadataReportGroupKey, "dubbo"), "/")
+	return r
+}
+
+// URL returns the URL that the report was made of.
+func (r *Report) URL() *common.URL { return r.url }
+
+// do runs one operation on the shared session, within the report's timeout.
+func (r *Report) do(operation func(c *zk.Conn) error) error {
+	s, err := acquire(r.url)
+	if err != nil {
+		return fmt.Errorf("zookeeper: metadata report: %w", err)
+	}
+	defer s.release()
+	ctx, cancel := context.WithTimeout(context.Background(), r.timeout)
+	defer cancel()
+	err = s.try(ctx, operation)
+	if err == nil || errors.Is(err, ErrNoMetadata) || errors.Is(err, report.ErrMappingCASConflict) {
+		return err
+	}
+	return fmt.Errorf("zookeeper: metadata report %s: %w", s.name(), err)
+}
+
+func (r *Report) metadataNode(application, revision string) string {
+	return path.Join(r.root, application, revision)
+}
+
+// GetAppMetadata returns what revision of application offers, or [ErrNoMetadata].
+func (r *Report) GetAppMetadata(application, revision string) (*info.MetadataInfo, error) {
+	at := r.metadataNode(application, revision)
+	meta := &info.MetadataInfo{}
+	err := r.do(func(c *zk.Conn) error {
+		raw, _, err := c.Get(at)
+		if errors.Is(err, zk.ErrNoNode) {
+			return fmt.Errorf("%w at %s", ErrNoMetadata, at)
+		}
+		if err == nil {
+			err = json.Unmarshal(raw, meta)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return meta, nil
+}
+
+// PublishAppMetadata writes what revision of application offers.
+func (r *Report) PublishAppMetadata(application, revision string, meta *info.MetadataInfo) error {
+	if meta == nil {
+		return fmt.Errorf("zookeeper: metadata of %s: got nil, want metadata", application)
+	}
+	snapshot := meta.Snapshot() // its owner changes it under a lock of its own
+	snapshot.LastUpdatedTime = meta.LastUpdatedTime
+	value, err := json.Marshal(&snapshot)
+	if err != nil {
+		return fmt.Errorf("zookeeper: metadata of %s: %w", application, err)
+	}
+	return r.do(func(c *zk.Conn) error {
+		at := r.metadataNode(application, revision)
+		err := create(c, at, value)
+		if errors.Is(err, zk.ErrNodeExists) {
+			_, err = c.Set(at, value, -1)
+		}
+		return err
+	})
+}
+
+// create makes a node that stays, and its folders.
+func create(c *zk.Conn, at string, value []byte) error {
+	_, err := c.Create(at, value, 0, zk.WorldACL(zk.PermAll))
+	if errors.Is(err, zk.ErrNoNode) {
+		if err = makeFolder(c, path.Dir(at)); err == nil {
+			_, err = c.Create(at, value, 0, zk.WorldACL(zk.PermAll))
+		}
+	}
+	return err
+}
+
+// UnPublishAppMetadata deletes a revision; one that is not there is not an error.
+func (r *Report) UnPublishAppMetadata(application, revision string) error {
+	return r.do(func(c *zk.Conn) error {
+		err := c.Delete(r.metadataNode(application, revision), -1)
+		if errors.Is(err, zk.ErrNoNode) {
+			return nil
+		}
+		return err
+	})
+}
+
+// ListAppRevisions returns all revisions of application and when they were written.
+func (r *Report) ListAppRevisions(application string) ([]report.AppRevision, error) {
+	var revisions []report.AppRevision
+	err := r.do(func(c *zk.Conn) error {
+		folder := path.Join(r.root, application)
+		names, err := children(c, folder)
+		if err != nil {
+			return err
+		}
+		list := make([]report.AppRevision, 0, len(names))
+		for _, name := range names {
+			raw, _, err := c.Get(folder + "/" + name)
+			if errors.Is(err, zk.ErrNoNode) {
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			list = append(list, report.AppRevision{Revision: name, ModifyTime: report.ParseMetadataLastUpdatedTime(raw)})
+		}
+		revisions = list
+		return nil
+	})
+	return revisions, err
+}
+
+func (r *Report) mappingNode(service, group string) string { return path.Join(r.root, group, service) }
+
+// RegisterServiceAppMapping adds application to those that offer service. Losing a
+// race against another writer is report.ErrMappingCASConflict; dubbo-go repeats then.
+func (r *Report) RegisterServiceAppMapping(service, group, application string) error {
+	at := r.mappingNode(service, group)
+	conflict := func(err, lost error) error {
+		if errors.Is(err, lost) {
+			return fmt.Errorf("write %s: %w", at, report.ErrMappingCASConflict)
+		}
+		return err
+	}
+	return r.do(func(c *zk.Conn) error {
+		former, stat, err := c.Get(at)
+		if errors.Is(err, zk.ErrNoNode) {
+			return conflict(create(c, at, []byte(application)), zk.ErrNodeExists)
+		}
+		if err != nil {
+			return err
+		}
+		merged, changed := report.MergeServiceAppMapping(string(former), application)
+		if !changed {
+			return nil
+		}
+		_, err = c.Set(at, []byte(merged), stat.Version)
+		return conflict(err, zk.ErrBadVersion)
+	})
+}
+
+// GetServiceAppMapping returns the applications that offer service, an empty set if
+// none is known. If listener is not nil it hears of every change from then on, also
+// when this first read failed, until [Report.RemoveServiceAppMappingListener].
+func (r *Report) GetServiceAppMapping(service, group string, listener mapping.MappingListener) (*gxset.HashSet, error) {
+	at := r.mappingNode(service, group)
+	value := ""
+	err := r.do(func(c *zk.Conn) error {
+		raw, _, err := c.Get(at)
+		if errors.Is(err, zk.ErrNoNode) {
+			return nil
+		}
+		value = string(raw)
+		return err
+	})
+	if listener != nil {
+		r.listen(at, service, value, listener)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return report.DecodeServiceAppNames(value), nil
+}
+
+// listen starts a watch of a node for a listener that knows value.
+func (r *Report) listen(at, service, value string, l mapping.MappingListener) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, w := range r.mappings[at] {
+		if w.listener == l {
+			return
+		}
+	}
+	s, err := acquire(r.url)
+	if err != nil {
+		return // the caller has heard of it
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	w := &mappingWatch{service: service, listener: l, cancel: cancel, heard: value}
+	r.mappings[at] = append(r.mappings[at], w)
+	go func() {
+		defer s.release()
+		s.followNode(ctx, at, "the last known mapping stays in use", func(raw []byte) { w.tell(string(raw)) })
+	}()
+}
+
+// tell gives the listener a value that it does not know. A mapping that vanished is no
+// news: its instances say themselves that they are gone.
+func (w *mappingWatch) tell(value string) {
+	if value == "" || value == w.heard {
+		return
+	}
+	w.heard = value
+	err := w.listener.OnEvent(registry.NewServiceMappingChangedEvent(w.service, report.DecodeServiceAppNames(value)))
+	if err != nil {
+		logger.Warnf("[graylane] zookeeper: mapping of %s: a listener failed on %q: %v", w.service, value, err)
+	}
+}
+
+// RemoveServiceAppMappingListener ends the watches of service. As in dubbo-go's other
+// reports this is for all its listeners; none is not an error.
+func (r *Report) RemoveServiceAppMappingListener(service, group string) error {
+	at := r.mappingNode(service, group)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, w := range r.mappings[at] {
+		w.cancel()
+	}
+	delete(r.mappings, at)
+	return nil
+}
