@@ -53,6 +53,7 @@ type registrar struct {
 	changed   bool                // a service came since the instance was registered
 	instance  bool                // the instance is registered
 	closed    bool                // deregistered: a registration that comes late is undone
+	kept      bool                // keepOffers runs
 }
 
 // level is how a registry sees providers.
@@ -348,6 +349,10 @@ func (r *registrar) registerInstance() error {
 		r.mu.Lock()
 		r.changed, r.instance = false, true
 		closed := r.closed
+		if !r.kept && !closed {
+			r.kept = true
+			go r.keepOffers()
+		}
 		r.mu.Unlock()
 		if closed {
 			return sd.UnRegisterService()

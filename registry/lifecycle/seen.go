@@ -3,6 +3,7 @@
 package lifecycle
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strconv"
@@ -78,7 +79,10 @@ func (r *registrar) confirm(look func() (bool, error), gone func() bool) {
 // the service as this incarnation's.
 func (r *registrar) lookForService(inner registry.Registry, registered *common.URL) func() (bool, error) {
 	ref := referenceTo(registered)
-	if r.url.Protocol == constant.ZookeeperKey { // has no list to load: only subscriptions
+	if _, ours := inner.(interface {
+		Check(ctx context.Context) error
+	}); !ours && r.url.Protocol == constant.ZookeeperKey {
+		// dubbo-go's own has no list to load: only subscriptions
 		var s *sighting
 		return func() (bool, error) {
 			if s == nil {
