@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -137,12 +138,14 @@ func perform(t *testing.T, c cell, registry registryServer, list ...event) []*ro
 	if *which == "all" {
 		f.rounds = 7 // 21 leaves
 	}
+	late := lateness(t.Context())
 	f.begin()
 	rows := make([]*row, len(list))
 	for n, e := range list {
 		rows[n] = e.do(f)
 	}
 	f.finish()
+	t.Logf("a timer of this process was late by at most %v", late().Round(time.Millisecond))
 	if !*plain {
 		pairs, faults := f.balance(f.gone)
 		if want := len(f.gone) * len(f.consumers); pairs != want {
@@ -159,6 +162,22 @@ func perform(t *testing.T, c cell, registry registryServer, list ...event) []*ro
 		}
 	}
 	return rows
+}
+
+// lateness measures by how much a timer of this process is late: where that comes near
+// the calls' timeout the machine had no time for anybody.
+func lateness(ctx context.Context) (worst func() time.Duration) {
+	const every = 10 * time.Millisecond
+	var most atomic.Int64
+	go func() {
+		for at := time.Now(); ctx.Err() == nil; {
+			time.Sleep(every)
+			now := time.Now()
+			most.Store(max(most.Load(), int64(now.Sub(at)-every)))
+			at = now
+		}
+	}()
+	return func() time.Duration { return time.Duration(most.Load()) }
 }
 
 // registryServer is a registry that can be killed, and started again at the same address with

@@ -20,6 +20,7 @@ type row struct {
 	Drain       []time.Duration
 	Faults      []string
 	failures    []call
+	from        time.Time
 }
 
 func (r *row) fault(format string, args ...any) {
@@ -30,7 +31,7 @@ func (r *row) fault(format string, args ...any) {
 func (f *fleet) row(event string, from, to time.Time) *row {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	r := &row{Cell: f.cell.String(), Event: event}
+	r := &row{Cell: f.cell.String(), Event: event, from: from}
 	var latencies []time.Duration
 	ids := map[string]bool{}
 	for _, c := range f.calls {
@@ -82,16 +83,27 @@ func (r *row) noneMayFail() {
 
 // explain faults the failed calls that have no excuse.
 func (r *row) explain(excused func(call) bool) {
-	texts := map[string]int{}
+	type fault struct {
+		n           int
+		first, last time.Time
+	}
+	texts := map[string]fault{}
 	for _, c := range r.failures {
 		if excused(c) {
 			r.Allowed++
-		} else {
-			texts[c.Err]++
+			continue
 		}
+		f := texts[c.Err]
+		if f.n++; f.n == 1 || c.Start.Before(f.first) {
+			f.first = c.Start
+		}
+		if c.Start.After(f.last) {
+			f.last = c.Start
+		}
+		texts[c.Err] = f
 	}
-	for text, n := range texts {
-		r.fault("%d calls failed: %s", n, text)
+	for text, f := range texts {
+		r.fault("%d calls failed that started %.1f to %.1f s after the event began: %s", f.n, f.first.Sub(r.from).Seconds(), f.last.Sub(r.from).Seconds(), text)
 	}
 	if r.Duplicated > 0 {
 		r.fault("%d calls executed twice", r.Duplicated)
