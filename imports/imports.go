@@ -12,5 +12,5 @@ import (
 	_ "github.com/graylane/graylane"                    // the core
 	_ "github.com/graylane/graylane/registry/etcd"      // instead of dubbo-go's etcd parts, which miss changes
 	_ "github.com/graylane/graylane/registry/nacos"     // instead of dubbo-go's Nacos registry, which loses tags and instances
-	_ "github.com/graylane/graylane/registry/zookeeper" // follows rules in a ZooKeeper config centre
+	_ "github.com/graylane/graylane/registry/zookeeper" // replaces dubbo-go's ZooKeeper parts
 )

@@ -96,6 +96,11 @@ func (s *source) follow(timeout time.Duration) error {
 		free() // for the next try
 		return err
 	}
+	if r, ok := behind(reg).(interface{ Reconnected() time.Time }); ok { // ours say since when they are back
+		s.d.mu.Lock()
+		s.back = r.Reconnected
+		s.d.mu.Unlock()
+	}
 	subscribed, ended := make(chan struct{}), make(chan struct{})
 	_, application := reg.(registry.ServiceDiscoveryRegistry)
 	listener := s.listener(application)
@@ -176,22 +181,28 @@ type checker interface {
 // ask lets a registry that can be asked say whether it answers: a port that takes
 // connections is not yet a registry that works.
 func ask(reg registry.Registry, timeout time.Duration) error {
-	var asked any = reg
-	if sd, ok := reg.(interface {
-		GetServiceDiscovery() registry.ServiceDiscovery
-	}); ok {
-		asked = sd.GetServiceDiscovery()
-		if wrapped, ok := asked.(*serviceDiscovery); ok {
-			asked = wrapped.ServiceDiscovery
-		}
-	}
-	c, ok := asked.(checker)
+	c, ok := behind(reg).(checker)
 	if !ok {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	return c.Check(ctx)
+}
+
+// behind returns what speaks to the registry: at application level a discovery.
+func behind(reg registry.Registry) any {
+	sd, ok := reg.(interface {
+		GetServiceDiscovery() registry.ServiceDiscovery
+	})
+	if !ok {
+		return reg
+	}
+	d := sd.GetServiceDiscovery()
+	if wrapped, ok := d.(*serviceDiscovery); ok {
+		return wrapped.ServiceDiscovery
+	}
+	return d
 }
 
 // subscribe follows the applications named by `provided-by`, else asks the

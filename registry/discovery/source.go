@@ -31,7 +31,8 @@ type source struct {
 	named   map[identity]*provider // by the identity that this source gives them
 	round   uint32                 // of complete lists
 	settled bool                   // the first list has been believed: what comes later appeared
-	held    *time.Timer            // runs while an empty list is held back
+	held    *time.Timer            // runs while an empty or broken list is held back
+	back    func() time.Time       // when the registry was last away, nil: it does not say
 
 	first chan struct{} // closed with the first word of the registry, and with the directory's end
 	once  sync.Once
@@ -116,10 +117,10 @@ func (s *source) Notify(e *registry.ServiceEvent) {
 	s.heard()
 }
 
-// NotifyAll implements dubbo-go's NotifyListener for a complete list. An empty
-// one is held back for discovery.empty-protection while endpoints are known that
-// have not said that they leave. A provider to which the registry's operator gave
-// the weight 0 gets no call from now on, whatever else the list says.
+// NotifyAll implements dubbo-go's NotifyListener for a complete list. What an empty or
+// a broken one lacks is held for discovery.empty-protection, unless it has said that it
+// leaves. A provider to which the registry's operator gave the weight 0 gets no call
+// from now on, whatever else the list says.
 func (s *source) NotifyAll(events []*registry.ServiceEvent, done func()) {
 	if done != nil {
 		defer done()
@@ -137,19 +138,21 @@ func (s *source) NotifyAll(events []*registry.ServiceEvent, done func()) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.gone || len(present) == 0 && len(out) == 0 && s.hold() {
+	if d.gone {
 		return
 	}
-	s.unhold()
 	for _, u := range out {
 		s.expel(d.identify(u))
 	}
-	s.replace(present)
+	s.replace(present, len(out) > 0)
 	d.publish()
-	s.heard()
+	if len(present) > 0 || s.held == nil {
+		s.heard()
+	}
 }
 
-func (s *source) replace(present []*common.URL) {
+// replace takes a complete list. expelled says that it named others, too. d.mu is held.
+func (s *source) replace(present []*common.URL, expelled bool) {
 	s.round++
 	ids := make([]identity, len(present)) // reading a URL is what costs here
 	for n, u := range present {
@@ -158,36 +161,68 @@ func (s *source) replace(present []*common.URL) {
 			p.by(s).round = s.round
 		}
 	}
+	doubts := len(s.named) > 0 && s.doubts(len(present) == 0 && !expelled)
+	kept := 0
 	for id, p := range s.named { // first, so that no clock of another machine keeps a newcomer out
-		if p.by(s).round != s.round {
+		l := p.by(s)
+		switch {
+		case l.round == s.round:
+		case !doubts || p.instance.Closing():
 			s.drop(id)
+		default:
+			kept++
+			if !l.doubted {
+				l.doubt(p.instance)
+			}
 		}
 	}
 	for n, u := range present {
 		s.add(ids[n], u)
 	}
+	s.hold(kept, len(present))
 }
 
-// hold keeps the present list for a while. d.mu is held.
-func (s *source) hold() bool {
-	alive := false
-	for _, p := range s.named {
-		alive = alive || !p.instance.Closing()
-	}
+// doubts tells whether what the list of this round lacks is held for a while: where it
+// is empty, and where it lacks half of those that could be called, or follows one that
+// is held, and the registry has just been away. Otherwise what it lacks has left.
+// d.mu is held.
+func (s *source) doubts(empty bool) bool {
 	wait := conf.Current().Discovery.EmptyProtection
-	if !alive || wait == 0 {
+	if wait == 0 {
 		return false
 	}
+	if empty || s.held != nil {
+		return true
+	}
+	if s.back == nil {
+		return false
+	}
+	if at := s.back(); at.IsZero() || time.Since(at) > wait {
+		return false
+	}
+	usable, missing := 0, 0
 	for _, p := range s.named {
-		if l := p.by(s); !l.doubted {
-			l.doubt(p.instance)
+		if p.instance.Usable() {
+			usable++
+			if p.by(s).round != s.round {
+				missing++
+			}
 		}
 	}
-	if s.held == nil {
-		logger.Warnf("[graylane] %s: the registry's list is empty, %d endpoints are kept for %v", s.ref.Service(), len(s.named), wait)
+	return 2*missing >= usable
+}
+
+// hold sees to it that what was kept although the list lacks it is looked at again.
+// d.mu is held.
+func (s *source) hold(kept, present int) {
+	if kept == 0 {
+		s.unhold()
+		return
+	}
+	if wait := conf.Current().Discovery.EmptyProtection; s.held == nil {
+		logger.Warnf("[graylane] %s: the registry lists %d, %d endpoints that it no longer lists are kept for %v", s.ref.Service(), present, kept, wait)
 		s.held = time.AfterFunc(wait, s.believe)
 	}
-	return true
 }
 
 // believe takes the held list for true, but for endpoints that have answered while

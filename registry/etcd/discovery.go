@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	"dubbo.apache.org/dubbo-go/v3/common"
 	"dubbo.apache.org/dubbo-go/v3/registry"
@@ -61,6 +62,10 @@ func NewDiscovery(u *common.URL) (*Discovery, error) {
 func (d *Discovery) String() string {
 	return fmt.Sprintf("etcd-service-discovery[%s]", d.shared.address.endpoints)
 }
+
+// Reconnected returns when the connection was last there again after it had been lost,
+// zero if it never was: a list that comes soon after may lack many.
+func (d *Discovery) Reconnected() time.Time { return d.shared.lastBack() }
 
 // Destroy ends all listening, takes out everything registered (at most
 // registry.timeout) and gives the connection back. A second call does nothing.

@@ -67,6 +67,10 @@ func (r *Registry) GetURL() *common.URL { return r.url }
 // IsAvailable reports whether the registry is not destroyed, as dubbo-go's do.
 func (r *Registry) IsAvailable() bool { return r.ctx.Err() == nil }
 
+// Reconnected returns when the connection was last there again after it had been lost,
+// zero if it never was: a list that comes soon after may lack many.
+func (r *Registry) Reconnected() time.Time { return r.shared.lastBack() }
+
 // Destroy ends all subscriptions, takes out everything registered (at most
 // registry.timeout) and gives the connection back. A second call does nothing.
 func (r *Registry) Destroy() {

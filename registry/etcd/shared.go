@@ -43,6 +43,7 @@ type shared struct {
 	mu    sync.Mutex
 	raw   *clientv3.Client
 	epoch chan struct{} // closed and replaced each time the connection is back
+	back  time.Time     // when it was last back, zero if it was never lost
 	wg    sync.WaitGroup
 }
 
@@ -151,6 +152,14 @@ func (s *shared) reconnected() <-chan struct{} {
 	return s.epoch
 }
 
+// lastBack returns when the connection was last back after it had been lost, zero if it
+// never was.
+func (s *shared) lastBack() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.back
+}
+
 // watchConnection announces each time the connection is back. The etcd client
 // resumes watches by itself, but silently never fires again if the new server has
 // less history than the old one: only a re-read is safe.
@@ -163,6 +172,7 @@ func (s *shared) watchConnection(conn *grpc.ClientConn) {
 		case lost:
 			lost = false
 			s.mu.Lock()
+			s.back = time.Now()
 			close(s.epoch)
 			s.epoch = make(chan struct{})
 			s.mu.Unlock()

@@ -47,7 +47,9 @@ func (m *mapped) Map(u *common.URL) error {
 func TestMappingsAreKept(t *testing.T) {
 	m := &mapped{}
 	extension.SetGlobalServiceNameMapping(func() mapping.ServiceNameMapping { return m })
-	t.Cleanup(func() { extension.SetGlobalServiceNameMapping(func() mapping.ServiceNameMapping { return noMapping{} }) })
+	t.Cleanup(func() {
+		extension.SetGlobalServiceNameMapping(func() mapping.ServiceNameMapping { return noMapping{} })
+	})
 	synctest.Test(t, func(t *testing.T) {
 		man := newTestManager()
 		r := man.registrarFor(registryURL(t, constant.ServiceRegistryProtocol, "127.0.0.1:8848", "a"))

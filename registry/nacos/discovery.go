@@ -64,6 +64,10 @@ func (d *Discovery) String() string {
 // Check is [Check] for the discovery's own address, namespace and account.
 func (d *Discovery) Check(ctx context.Context) error { return check(ctx, d.shared.address) }
 
+// Reconnected returns when the connection was last there again after it had been lost,
+// zero if it never was: a list that comes soon after may lack many.
+func (d *Discovery) Reconnected() time.Time { return d.shared.lastBack() }
+
 // Destroy ends all listening, takes out everything registered (at most
 // registry.timeout) and gives the connection back. A second call does nothing.
 func (d *Discovery) Destroy() error {

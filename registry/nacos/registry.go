@@ -78,6 +78,10 @@ func (r *Registry) IsAvailable() bool { return r.ctx.Err() == nil }
 // Check is [Check] for the registry's own address, namespace and account.
 func (r *Registry) Check(ctx context.Context) error { return check(ctx, r.shared.address) }
 
+// Reconnected returns when the connection was last there again after it had been lost,
+// zero if it never was: a list that comes soon after may lack many.
+func (r *Registry) Reconnected() time.Time { return r.shared.lastBack() }
+
 // Destroy ends all subscriptions, takes out everything registered (at most
 // registry.timeout) and gives the connection back. A second call does nothing.
 func (r *Registry) Destroy() {

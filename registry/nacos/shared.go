@@ -40,6 +40,8 @@ type shared struct {
 	mu       sync.Mutex
 	ended    chan struct{} // closed when the keeper has ended; nil until it starts
 	now      *conn         // nil while there is none
+	had      bool          // there was one
+	back     time.Time     // when there was one again, zero if it was never lost
 	changed  chan struct{} // closed and replaced after every step of the keeper
 	err      error         // why the last step failed, nil if it did not
 	services map[serviceKey]*service
@@ -192,6 +194,10 @@ func (s *shared) keep() {
 		}
 		s.mu.Lock()
 		s.now = c
+		if s.had {
+			s.back = time.Now()
+		}
+		s.had = true
 		s.mu.Unlock()
 		s.step(nil)
 		s.serve(c)
@@ -200,6 +206,14 @@ func (s *shared) keep() {
 		s.mu.Unlock()
 		c.close()
 	}
+}
+
+// lastBack returns when the connection was last there again after it had been lost,
+// zero if it never was.
+func (s *shared) lastBack() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.back
 }
 
 // connect tries every server once, beginning with any.

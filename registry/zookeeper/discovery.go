@@ -65,6 +65,10 @@ func (d *Discovery) String() string {
 // address and cause.
 func (d *Discovery) Check(ctx context.Context) error { return d.s.check(ctx) }
 
+// Reconnected returns when the connection was last there again after it had been lost,
+// zero if it never was: a list that comes soon after may lack many.
+func (d *Discovery) Reconnected() time.Time { return d.s.reconnected() }
+
 // Destroy ends all listening, takes out everything registered (at most
 // registry.timeout) and gives the session back. A second call does nothing.
 func (d *Discovery) Destroy() error {

@@ -71,6 +71,10 @@ func (r *Registry) IsAvailable() bool { return r.ctx.Err() == nil }
 // address and cause.
 func (r *Registry) Check(ctx context.Context) error { return r.s.check(ctx) }
 
+// Reconnected returns when the connection was last there again after it had been lost,
+// zero if it never was: a list that comes soon after may lack many.
+func (r *Registry) Reconnected() time.Time { return r.s.reconnected() }
+
 // Destroy ends all subscriptions, takes out everything registered (at most
 // registry.timeout) and gives the session back. A second call does nothing.
 func (r *Registry) Destroy() {

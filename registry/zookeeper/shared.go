@@ -34,6 +34,9 @@ type shared struct {
 
 	ears  sync.Mutex
 	heard map[*ear]struct{}
+	lost  bool      // there was a session, and the connection is gone
+	had   bool      // there was a session
+	back  time.Time // when the connection was there again after it had been lost
 }
 
 // ear is somebody who wants to know what the session's events are about.
@@ -137,6 +140,15 @@ func (s *shared) event(e zk.Event) {
 	}
 	s.ears.Lock()
 	defer s.ears.Unlock()
+	switch {
+	case e.Type != zk.EventSession:
+	case e.State == zk.StateDisconnected:
+		s.lost = s.had
+	case s.lost:
+		s.lost, s.back = false, time.Now()
+	default:
+		s.had = true
+	}
 	for who := range s.heard {
 		switch {
 		case e.Type == zk.EventSession:
@@ -145,6 +157,14 @@ func (s *shared) event(e zk.Event) {
 			who.node(e.Path)
 		}
 	}
+}
+
+// reconnected returns when the connection was last there again after it had been lost,
+// zero if it never was.
+func (s *shared) reconnected() time.Time {
+	s.ears.Lock()
+	defer s.ears.Unlock()
+	return s.back
 }
 
 // inside reports that a path is the folder or a node of it.
