@@ -96,10 +96,11 @@ func TestReportMapping(t *testing.T) {
 			t.Fatalf("before any mapping: got %v, %v, want an empty set", set, err)
 		}
 	}
-	for _, application := range []string{"one", "two", "one"} {
+	for n, application := range []string{"one", "two", "one"} {
 		if err := writer.RegisterServiceAppMapping(service, "mapping", application); err != nil {
 			t.Fatal(err)
 		}
+		m.expect(t, []string{"[one]", "[one two]", "[one two]"}[n]) // changes that come together are told together
 		// Whatever else is written must not disturb the next one.
 		if err := writer.PublishAppMetadata("other", "r", &info.MetadataInfo{}); err != nil {
 			t.Fatal(err)
