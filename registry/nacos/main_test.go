@@ -36,6 +36,10 @@ import (
 var _ = os.Setenv("GRAYLANE_MODE", "off")
 
 func TestMain(m *testing.M) {
+	if address := os.Getenv(folderEnv); address != "" {
+		useAll(address)
+		return
+	}
 	code := m.Run()
 	enable()
 	u := registryURL("127.0.0.1:8848")

@@ -46,6 +46,7 @@ func TestNacos(t *testing.T) {
 		{"application level: lists and pushes", testApplication},
 		{"application level: dubbo-go on either side", testApplicationPeers},
 		{"application level: the operator's word", testApplicationOperator},
+		{"two processes in one folder", testFolders},
 	} {
 		t.Run(tc.name, func(t *testing.T) { tc.f(t, s) })
 	}

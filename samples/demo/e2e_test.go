@@ -22,6 +22,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/graylane/graylane/internal/testkit/child"
 	"github.com/graylane/graylane/samples/demo/internal/report"
 	"github.com/graylane/graylane/test/rig/nacos"
 	"github.com/graylane/graylane/test/rig/zookeeper"
@@ -57,6 +58,9 @@ func start(t *testing.T, exe string, args ...string) *started {
 	d.cmd = exec.CommandContext(ctx, exe, args...)
 	d.cmd.Env = append(os.Environ(), "TMPDIR="+d.tmp)
 	d.cmd.Stderr = &d.stderr
+	d.cmd.SysProcAttr = child.Attributes()
+	runtime.LockOSThread() // the kernel ends the demo with the thread that started it
+	t.Cleanup(runtime.UnlockOSThread)
 	var err error
 	if d.stdout, err = d.cmd.StdoutPipe(); err != nil {
 		t.Fatal(err)

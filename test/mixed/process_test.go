@@ -8,6 +8,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -108,7 +109,8 @@ func (r role) provide() {
 		},
 	}}}, server.WithInterface(service)))
 	check(srv.Serve())
-	select {} // until it is killed
+	_, err = io.Copy(io.Discard, os.Stdin) // until it is killed, or the test is gone
+	check(err)
 }
 
 func (r role) call() {
@@ -158,7 +160,10 @@ func start(t *testing.T, r role, plain bool) *child {
 		mode = graylane.Off
 	}
 	c.cmd.Env = append(os.Environ(), envRole+"="+string(text), graylane.EnvMode+"="+string(mode))
-	c.cmd.Dir = t.TempDir() // dubbo-go writes a cache of metadata where it runs
+	c.cmd.Dir = t.TempDir()                      // dubbo-go writes a cache of metadata where it runs
+	if _, err := c.cmd.StdinPipe(); err != nil { // closed when this process is gone
+		t.Fatal(err)
+	}
 	out, err := c.cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

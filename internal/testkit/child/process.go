@@ -3,8 +3,10 @@
 // Package child runs programs that must not outlive whoever started them: those
 // of tests, rigs and the demo.
 //
-// On Linux the kernel ends a child when its parent dies, however it does;
-// elsewhere a child outlives a parent that is killed by -9.
+// A child and all that it started in its process group end with the parent, however
+// that ends: by kill -9, by Ctrl-C, by a panic, or by returning from main. On Unix a
+// small shell beside each child sees to it; on Linux the kernel ends the child itself
+// even before. Elsewhere children outlive a parent that does not kill them.
 package child
 
 import (
@@ -60,11 +62,18 @@ func Start(dir string, argv, env []string, line func(string)) (*Process, error) 
 		defer close(p.done)
 		defer func() { _ = file.Close() }()
 		err := cmd.Start()
-		started <- err
-		if err == nil {
-			p.err = cmd.Wait()
-			out.flush()
+		if err != nil {
+			started <- err
+			return
 		}
+		release, err := guard(cmd.Process)
+		if err != nil {
+			KillGroup(cmd.Process)
+		}
+		started <- err
+		p.err = cmd.Wait()
+		release()
+		out.flush()
 	}()
 	if err := <-started; err != nil {
 		<-p.done

@@ -12,6 +12,9 @@ import (
 // Attributes gives nothing: there are no process groups here.
 func Attributes() *syscall.SysProcAttr { return nil }
 
+// guard does nothing here.
+func guard(*os.Process) (release func(), err error) { return func() {}, nil }
+
 // KillGroup kills the process.
 func KillGroup(p *os.Process) { _ = p.Kill() }
 

@@ -8,8 +8,8 @@
 // about 420 MB of memory, and 440 MB of disk in its folder.
 //
 // HTTP listens on the loopback address only. The gRPC, cluster and JRaft ports
-// listen on every address: Nacos has no switch for them. A server dies with
-// the process that started it (on Linux also when that process is killed).
+// listen on every address: Nacos has no switch for them. A server ends with
+// the process that started it, however that ends.
 //
 // A [Server] is safe for concurrent use, except that Close, Empty and Restart want to
 // be called one at a time.

@@ -4,8 +4,8 @@
 //
 // Its jars come from Maven's default repository (about 10 MB the first time, then
 // from the local one); it needs Java 17 or newer and Maven 3: see [Missing]. It
-// listens on the loopback address only, on one port. A server dies with the process
-// that started it (on Linux also when that process is killed).
+// listens on the loopback address only, on one port. A server ends with the process
+// that started it, however that ends.
 //
 // A [Server] is safe for concurrent use, except that Close, Empty and
 // Restart want to be called one at a time.

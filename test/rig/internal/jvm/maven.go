@@ -12,9 +12,12 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/graylane/graylane/internal/testkit/child"
 )
 
 // minJava is the oldest Java release that was tried.
@@ -120,6 +123,10 @@ func askMaven(ctx context.Context, path string, pom []byte) (string, error) {
 		"org.apache.maven.plugins:maven-dependency-plugin:3.6.1:build-classpath",
 		"-DincludeScope=runtime", "-Dmdep.outputFile="+file)
 	cmd.WaitDelay = 5 * time.Second
+	cmd.SysProcAttr = child.Attributes()
+	cmd.Cancel = func() error { child.KillGroup(cmd.Process); return nil }
+	runtime.LockOSThread() // the kernel ends Maven with the thread that started it
+	defer runtime.UnlockOSThread()
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("rig: mvn: %w\n%s", err, strings.TrimSpace(string(out)))
 	}
