@@ -58,8 +58,12 @@ func (i *instance) GetTag() string {
 func (i *instance) ToURLs(service *info.ServiceInfo) []*common.URL {
 	urls := i.ServiceInstance.ToURLs(service)
 	m := i.GetMetadata()
+	tagged := i.GetTag()
+	if tagged == "" {
+		tagged = service.Params[constant.Tagkey] // Java's place for it
+	}
 	for n, u := range urls {
-		u.SetParam(constant.Tagkey, i.GetTag())
+		u.SetParam(constant.Tagkey, tagged)
 		if service.Group != "" {
 			u.SetParam(constant.GroupKey, service.Group)
 		}
@@ -71,7 +75,7 @@ func (i *instance) ToURLs(service *info.ServiceInfo) []*common.URL {
 				u.SetParam(key, v)
 			}
 		}
-		if i.unweighed {
+		if i.unweighed || m[constant.WeightKey] == "" && i.weightless() {
 			u.SetParam(constant.WeightKey, service.Params[constant.WeightKey])
 		}
 		if w, err := strconv.Atoi(u.GetParam(constant.WeightKey, "")); err != nil || w <= 0 {
@@ -91,6 +95,13 @@ func (i *instance) ToURLs(service *info.ServiceInfo) []*common.URL {
 		}
 	}
 	return urls
+}
+
+// weightless reports that the registry holds no weight of the instance; dubbo-go then
+// writes its default over what the provider's service says (ZooKeeper, always).
+func (i *instance) weightless() bool {
+	d, ok := i.ServiceInstance.(*registry.DefaultServiceInstance)
+	return ok && d.Weight <= 0
 }
 
 // more returns the metadata that the URL does not carry, for rules that ask for it,

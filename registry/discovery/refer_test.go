@@ -5,6 +5,7 @@ package discovery
 import (
 	"context"
 	"errors"
+	"maps"
 	"strconv"
 	"strings"
 	"sync"
@@ -311,6 +312,37 @@ func TestToURLs(t *testing.T) {
 	}
 	if key("1790000000") == key("1790000001") {
 		t.Error("two starts of one address share a key")
+	}
+}
+
+// TestToURLsOfJava: Dubbo Java keeps the tag, weight and window that a user gave a
+// service in the service info, none of it in the instance's metadata; these are what
+// 3.3.6 published on ZooKeeper. The instance's own word wins.
+func TestToURLsOfJava(t *testing.T) {
+	s := info.NewServiceInfo(service, "", "", constant.TriProtocol, service, map[string]string{
+		"methods": "get", "release": "3.3.6", constant.Tagkey: "gray", constant.WeightKey: "250", constant.WarmupKey: "60000",
+	})
+	for _, tc := range []struct {
+		name     string
+		registry int64
+		metadata map[string]string
+		want     map[string]string
+	}{
+		{"ZooKeeper", 0, nil, map[string]string{constant.Tagkey: "gray", constant.WeightKey: "250", constant.WarmupKey: "60000"}},
+		{"a registry with weights", 30, nil, map[string]string{constant.Tagkey: "gray", constant.WeightKey: "30"}},
+		{"the instance's own", 0, map[string]string{constant.Tagkey: "blue", constant.WeightKey: "7"}, map[string]string{constant.Tagkey: "blue", constant.WeightKey: "7"}},
+	} {
+		i := plain(func(i *registry.DefaultServiceInstance) {
+			i.Weight = tc.registry
+			maps.Copy(i.Metadata, tc.metadata)
+			i.Metadata[constant.TimestampKey] = "1790000000123"
+		})
+		u := wrap([]registry.ServiceInstance{i})[0].ToURLs(s)[0]
+		for key, want := range tc.want {
+			if got := u.GetParam(key, ""); got != want {
+				t.Errorf("%s: %s = %q, want %q", tc.name, key, got, want)
+			}
+		}
 	}
 }
 

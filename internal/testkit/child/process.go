@@ -36,6 +36,7 @@ type Process struct {
 	Dir string
 
 	cmd  *exec.Cmd
+	in   io.Writer
 	done chan struct{} // closed when it is gone and reaped
 	err  error         // of its end; read after done
 }
@@ -53,7 +54,11 @@ func Start(dir string, argv, env []string, line func(string)) (*Process, error) 
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.WaitDelay = time.Second
 	cmd.SysProcAttr = Attributes()
-	p := &Process{Dir: dir, cmd: cmd, done: make(chan struct{})}
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("child: %w", err), file.Close())
+	}
+	p := &Process{Dir: dir, cmd: cmd, in: in, done: make(chan struct{})}
 	started := make(chan error, 1)
 	go func() {
 		// The kernel ends the child with the thread that started it, so that
@@ -96,6 +101,15 @@ func (p *Process) Running() bool {
 	default:
 		return true
 	}
+}
+
+// Tell writes a line to the standard input of the process, which stays open as long
+// as both processes live.
+func (p *Process) Tell(line string) error {
+	if _, err := io.WriteString(p.in, line+"\n"); err != nil {
+		return fmt.Errorf("child: telling process %d: %w", p.PID(), err)
+	}
+	return nil
 }
 
 // Signal sends a signal and returns the time just before it was sent.

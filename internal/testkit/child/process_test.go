@@ -60,6 +60,25 @@ func TestOutputIsCutIntoLines(t *testing.T) {
 	}
 }
 
+func TestTell(t *testing.T) {
+	l := &lines{}
+	p := shell(t, `read a; read b; echo "$b $a"`, l)
+	for _, line := range []string{"one", "two"} {
+		if err := p.Tell(line); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := p.Wait(context.Background(), time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := l.get(), []string{"two one"}; !slices.Equal(got, want) {
+		t.Errorf("lines %q, want %q", got, want)
+	}
+	if err := p.Tell("three"); err == nil {
+		t.Error("a process that has ended was told something")
+	}
+}
+
 func TestSigtermIsAnsweredAndTimed(t *testing.T) {
 	l, up := &lines{}, make(chan struct{})
 	p, err := Start(t.TempDir(), []string{"/bin/sh", "-c", `trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.01; done`}, nil, func(s string) {
