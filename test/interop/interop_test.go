@@ -21,7 +21,7 @@ func TestMain(m *testing.M) {
 		s.run()
 		return
 	}
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(m, goleak.IgnoreCurrent()) // what dubbo-go's imports start
 }
 
 // rounds is the peers that all parts share.
