@@ -4,6 +4,7 @@ package lifecycle
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -24,6 +25,7 @@ import (
 	"dubbo.apache.org/dubbo-go/v3/common/constant"
 	"dubbo.apache.org/dubbo-go/v3/common/extension"
 	_ "dubbo.apache.org/dubbo-go/v3/filter/echo"
+	"dubbo.apache.org/dubbo-go/v3/graceful_shutdown"
 	"dubbo.apache.org/dubbo-go/v3/metadata/mapping"
 	"dubbo.apache.org/dubbo-go/v3/protocol"
 	"dubbo.apache.org/dubbo-go/v3/protocol/base"
@@ -39,12 +41,15 @@ import (
 	"dubbo.apache.org/dubbo-go/v3/server"
 	"dubbo.apache.org/dubbo-go/v3/tls"
 	gxset "github.com/dubbogo/gost/container/set"
+	"github.com/dubbogo/gost/log/logger"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/graylane/graylane/cluster/endpoint"
 	"github.com/graylane/graylane/filter/shutdown"
 	"github.com/graylane/graylane/internal/conf"
-	_ "github.com/graylane/graylane/registry/etcd" // instead of dubbo-go's
+	"github.com/graylane/graylane/registry/discovery"
+	_ "github.com/graylane/graylane/registry/etcd"  // instead of dubbo-go's
+	_ "github.com/graylane/graylane/registry/nacos" // instead of dubbo-go's
 )
 
 // dubbo-go shuts down once a process, so each provider of these tests is one: the
@@ -54,11 +59,14 @@ const childEnv = "GRAYLANE_LIFECYCLE_TEST_PROVIDER"
 // provider says what a child process is.
 type provider struct {
 	Tri, Dubbo  int      // ports; 0: not served
+	Metadata    int      // port of dubbo-go's metadata service
 	Registries  []string // addresses of the test registry: "<behaviour>:<port>", or "<kind>://<address>"
 	Application bool     // application level
 	Both        bool     // both levels
 	More        bool     // another service; with both ports all are served over both protocols
-	ServiceTag  string   // instead of the application's tag "gray"
+	Tag         string   // of the application, default "gray"
+	ServiceTag  string   // instead of the application's tag
+	Weight      string   // register.publish-weight
 	Cert, Key   string   // files: Triple with TLS
 	Require     bool
 	Check       conf.Check
@@ -66,6 +74,7 @@ type provider struct {
 	Hook        string        // "ok" or "fail": a hook before registration
 	OwnSignals  bool          // internal-signal: false, the program's own handler, started by dubbo.Load too
 	Outgoing    time.Duration // a call to others that runs so long, beginning with the test's "call"
+	Context     bool          // served by ServeContext, whose context the test's "cancel" ends
 	Manual      bool
 	Delay       time.Duration
 	Timeout     time.Duration // of the registration
@@ -80,6 +89,8 @@ const (
 )
 
 func TestMain(m *testing.M) {
+	extension.SetProtocol(constant.RegistryProtocol, func() base.Protocol { return throughUs{} })
+	extension.SetGlobalServiceNameMapping(func() mapping.ServiceNameMapping { return noMapping{} })
 	if spec := os.Getenv(childEnv); spec != "" {
 		var p provider
 		if err := json.Unmarshal([]byte(spec), &p); err != nil {
@@ -88,6 +99,7 @@ func TestMain(m *testing.M) {
 		p.run()
 		return
 	}
+	logger.SetLoggerLevel("error") // of the consumers in the test itself
 	os.Exit(m.Run())
 }
 
@@ -100,6 +112,7 @@ func say(format string, args ...any) {
 // throughUs is protocol "registry" as the package graylane has it.
 type throughUs struct{ base.Protocol }
 
+func (throughUs) Refer(u *common.URL) base.Invoker         { return discovery.Refer(u) }
 func (throughUs) Export(i base.Invoker) base.Exporter      { return Export(i) }
 func (throughUs) GetRegistries() []registry.Registry       { return Registries() }
 func (throughUs) UnregisterRegistries()                    { UnregisterRegistries() }
@@ -159,16 +172,17 @@ func (p provider) run() {
 	if p.Check != (conf.Check{}) {
 		c.Register.Check = p.Check
 	}
+	if p.Weight != "" {
+		c.Register.PublishWeight = p.Weight
+	}
 	c.Warmup.Window = 0
-	if p.Application {
+	if p.Application || p.Both {
 		c.Warmup.Window = 90 * time.Second
 	}
 	conf.Set(c)
-	extension.SetProtocol(constant.RegistryProtocol, func() base.Protocol { return throughUs{} })
 	extension.SetConfigPostProcessor("lifecycle-test", throughUs{})
 	extension.SetRegistry(testRegistry, newFakeRegistry)
 	extension.SetServiceDiscovery(testRegistry, newFakeDiscovery)
-	extension.SetGlobalServiceNameMapping(func() mapping.ServiceNameMapping { return noMapping{} })
 	InitShutdown()
 	OnStopped(func() { say("stopped") })
 	p.prepare()
@@ -178,9 +192,9 @@ func (p provider) run() {
 	}
 
 	var opts []dubbo.InstanceOption
-	opts = append(opts, dubbo.WithName("shop"), dubbo.WithMetadataServicePort(freePort()))
+	opts = append(opts, dubbo.WithName("shop"), dubbo.WithMetadataServicePort(p.Metadata))
 	if p.ServiceTag == "" {
-		opts = append(opts, dubbo.WithTag("gray"))
+		opts = append(opts, dubbo.WithTag(cmp.Or(p.Tag, "gray")))
 	}
 	for i, address := range p.Registries {
 		kind := testRegistry
@@ -229,6 +243,13 @@ func (p provider) run() {
 	}
 	go p.obey(srv)
 	go p.announce()
+	if p.Context {
+		err := srv.ServeContext(serving)
+		say("served: %v", err)
+		must(Shutdown(context.Background()))
+		say("shut down")
+		return
+	}
 	if p.Tri != 0 || p.Dubbo != 0 || p.More { // one that only calls has no server to start
 		must(srv.Serve())
 	}
@@ -272,7 +293,7 @@ dubbo:
   protocols: { tri: { name: tri, ip: 127.0.0.1, port: "%d" } }
   provider: { services: { Shop: { interface: %s } } }
   shutdown: { internal-signal: false }
-`, freePort(), testRegistry, p.Registries[0], p.Tri, triService))))
+`, p.Metadata, testRegistry, p.Registries[0], p.Tri, triService))))
 	go p.announce()
 	<-signals
 	say("own signal handler")
@@ -289,6 +310,9 @@ func (provider) announce() {
 	say("ready")
 }
 
+// serving ends with stopServing.
+var serving, stopServing = context.WithCancel(context.Background())
+
 // passes is closed when the program's own check may pass.
 var passes = make(chan struct{})
 
@@ -303,6 +327,13 @@ func (p provider) obey(srv *server.Server) {
 			say("letting it register")
 			must(Register(context.Background()))
 			say("registered")
+		case "cancel":
+			stopServing()
+		case "shutdown": // by several, and by dubbo-go's own entry
+			for range 3 {
+				go func() { say("Shutdown returned %v", Shutdown(context.Background())) }()
+			}
+			go func() { say("dubbo-go's returned %v", graceful_shutdown.Shutdown(context.Background())) }()
 		case "unexport":
 			srv.GetServiceOptionsByInterfaceName(arg).Unexport()
 			say("unexported %s", arg)

@@ -301,29 +301,45 @@ func TestRegistryComesBack(t *testing.T) {
 	}
 }
 
+// Registration waits for a while, or for the program, at either level; direct calls
+// are served meanwhile, and the wait is no part of the age.
 func TestDelayAndManual(t *testing.T) {
-	t.Run("delay", func(t *testing.T) {
-		began := time.Now()
-		c := start(t, provider{Tri: freePort(), Require: true, Delay: 700 * time.Millisecond, Registries: []string{"ok:1"}})
-		line := c.await("SAY register ok:1")
-		if took := time.Since(began); took < 700*time.Millisecond {
-			t.Errorf("registered after %v, before the delay", took)
+	for _, application := range []bool{false, true} {
+		registered := "SAY register ok:1"
+		if application {
+			registered = "SAY instance ok:1"
 		}
-		if born := startTime(t, line); born.Sub(began) < 699*time.Millisecond {
-			t.Errorf("born %v after the start: the delay counts as age", born.Sub(began))
-		}
-		c.await("SAY ready")
-	})
-	t.Run("manual", func(t *testing.T) {
-		c := start(t, provider{Tri: freePort(), Require: true, Manual: true, Registries: []string{"ok:1"}})
-		c.tell("register")
-		c.await("SAY registered")
-		lines := strings.Join(c.all(), "\n")
-		if strings.Index(lines, "SAY letting it register") > strings.Index(lines, "SAY register ok:1") {
-			t.Error("registered before it was allowed to")
-		}
-		c.await("SAY ready")
-	})
+		t.Run(fmt.Sprintf("delay application=%v", application), func(t *testing.T) {
+			t.Parallel()
+			const delay = 2 * time.Second
+			began, port := time.Now(), freePort()
+			c := start(t, provider{Tri: port, Require: true, Application: application, Delay: delay, Registries: []string{"ok:1"}})
+			c.serves("tri", port)
+			if time.Since(began) < delay {
+				c.never(registered)
+			}
+			line := c.await(registered)
+			if born := startTime(t, line); time.Since(began) < delay || born.Sub(began) < delay-time.Millisecond {
+				t.Errorf("born %v after the start, registered %v after it, want %v", born.Sub(began), time.Since(began), delay)
+			}
+			c.await("SAY ready")
+		})
+		t.Run(fmt.Sprintf("manual application=%v", application), func(t *testing.T) {
+			t.Parallel()
+			port := freePort()
+			c := start(t, provider{Tri: port, Require: true, Application: application, Manual: true, Registries: []string{"ok:1"}})
+			c.serves("tri", port)
+			c.never(registered)
+			c.never("SAY ready")
+			told := time.Now()
+			c.tell("register")
+			c.await("SAY registered")
+			if born := startTime(t, c.await(registered)); born.Before(told.Truncate(time.Millisecond)) {
+				t.Errorf("born at %v, before it was let register at %v", born, told)
+			}
+			c.await("SAY ready")
+		})
+	}
 }
 
 func TestPublished(t *testing.T) {

@@ -10,10 +10,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -58,6 +60,7 @@ func start(t *testing.T, p provider) *child {
 	if p.Timeout == 0 {
 		p.Timeout = 5 * time.Second
 	}
+	p.Metadata = freePort()
 	spec, err := json.Marshal(p)
 	if err != nil {
 		t.Fatal(err)
@@ -191,7 +194,11 @@ type reading struct{ clusterbase.BaseClusterInvoker }
 
 type readingCluster struct{}
 
+// joined is the directory of the last reference.
+var joined directory.Directory
+
 func (readingCluster) Join(d directory.Directory) base.Invoker {
+	joined = d
 	return &reading{clusterbase.NewBaseClusterInvoker(d)}
 }
 
@@ -258,6 +265,21 @@ func (c *child) dial(protocol string, port int) remote {
 	}
 }
 
+// serves waits until a direct call is answered: the port is opened a little later.
+func (c *child) serves(protocol string, port int) {
+	c.t.Helper()
+	call := c.dial(protocol, port)
+	for end := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+		_, err := call("", "1ms")
+		if err == nil {
+			return
+		}
+		if time.Now().After(end) {
+			c.t.Fatalf("a direct call: %v", err)
+		}
+	}
+}
+
 func eachProtocol(t *testing.T, f func(t *testing.T, protocol string, p provider, port int)) {
 	t.Helper()
 	for _, protocol := range []string{"tri", "dubbo"} {
@@ -275,11 +297,20 @@ func eachProtocol(t *testing.T, f func(t *testing.T, protocol string, p provider
 	}
 }
 
+// given are the ports that freePort has handed out.
+var given sync.Map
+
+// freePort returns one that is free and that nobody was given. It is below those
+// that the kernel gives to connections, which would take it before it is bound.
 func freePort() int {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		panic(err)
+	for {
+		port := 20000 + rand.IntN(10000)
+		if _, taken := given.LoadOrStore(port, true); taken {
+			continue
+		}
+		if l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port))); err == nil {
+			_ = l.Close() // it was never used
+			return port
+		}
 	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().(*net.TCPAddr).Port
 }
