@@ -39,20 +39,29 @@ func (s *shared) sign(ctx context.Context, c *conn, r rpc_request.IRequest) erro
 	if a.access != "" && a.secret != "" {
 		(&nacos_server.NacosServer{}).InjectSign(r, r.GetHeaders(), constant.ClientConfig{AccessKey: a.access, SecretKey: a.secret})
 	}
+	token, err := s.token(ctx, c)
+	if err == nil && token != "" {
+		r.GetHeaders()["accessToken"] = token
+	}
+	return err
+}
+
+// token returns the token of the user name, "" if there is none.
+func (s *shared) token(ctx context.Context, c *conn) (string, error) {
+	a := s.address
 	if a.username == "" {
-		return nil
+		return "", nil
 	}
 	s.login.mu.Lock()
 	defer s.login.mu.Unlock()
 	if time.Now().After(s.login.until) {
 		token, life, err := logIn(ctx, "http://"+c.server+a.path, a.username, a.password)
 		if err != nil {
-			return fmt.Errorf("log in as %s: %w", a.username, err)
+			return "", fmt.Errorf("log in as %s: %w", a.username, err)
 		}
 		s.login.token, s.login.until = token, time.Now().Add(life*9/10)
 	}
-	r.GetHeaders()["accessToken"] = s.login.token
-	return nil
+	return s.login.token, nil
 }
 
 // logIn asks for a token: Nacos 3 has another path than 1 and 2.

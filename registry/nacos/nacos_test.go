@@ -4,6 +4,7 @@
 package nacos
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -47,6 +48,7 @@ func TestNacos(t *testing.T) {
 		{"application level: dubbo-go on either side", testApplicationPeers},
 		{"application level: the operator's word", testApplicationOperator},
 		{"two processes in one folder", testFolders},
+		{"the only instance is disabled", testDisabled},
 	} {
 		t.Run(tc.name, func(t *testing.T) { tc.f(t, s) })
 	}
@@ -602,6 +604,41 @@ func testApplicationOperator(t *testing.T, s *rig.Server) {
 		_ = fresh.OnEvent(registry.NewServiceInstancesChangedEvent(application, c.GetInstances(application)))
 		fresh.expect(t, application, tc.want)
 	}
+}
+
+// testDisabled: the only instance of a service is disabled by the operator: that is
+// told as the weight 0, at both levels; enabled again it is back; one that leaves is
+// told as that.
+func testDisabled(t *testing.T, s *rig.Server) {
+	noLeak(t)
+	service, app := unique("com.shop.Disabled"), unique("disabled")
+	r, d := newRegistry(t, registryURL(s.Address())), newDiscovery(t, registryURL(s.Address()))
+	if err := errors.Join(r.Register(provider(service, "tri", 20001)), d.Register(instance(app, 1, nil))); err != nil {
+		t.Fatal(err)
+	}
+	cr, cd := newRegistry(t, far(s.Address())), newDiscovery(t, far(s.Address()))
+	urls, list := newProviders(), newInstances(app)
+	subscribe(cr, consumer(service), urls)
+	if err := cd.AddListener(list); err != nil {
+		t.Fatal(err)
+	}
+	urls.expect(t, "tri:20001=100")
+	list.expect(t, app, "1()=100")
+	for _, tc := range []struct{ enabled, url, instance string }{
+		{"false", "tri:20001=0", "1()=0"},
+		{"true", "tri:20001=100", "1()=100"},
+		{"false", "tri:20001=0", "1()=0"},
+	} {
+		set(t, s, "providers:"+service+"::", 20001, "weight", "1", "enabled", tc.enabled)
+		set(t, s, app, 1, "weight", "1", "enabled", tc.enabled)
+		urls.expect(t, tc.url)
+		list.expect(t, app, tc.instance)
+	}
+	if err := errors.Join(r.UnRegister(provider(service, "tri", 20001)), d.Unregister(instance(app, 1, nil))); err != nil {
+		t.Fatal(err)
+	}
+	urls.expect(t)
+	list.expect(t, app, "")
 }
 
 // testOutage:

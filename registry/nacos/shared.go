@@ -36,6 +36,7 @@ type shared struct {
 	cancel context.CancelFunc
 	kick   chan struct{} // holds one token: there is something to do
 	login  login
+	asking sync.WaitGroup // after instances that a list lacks
 
 	mu       sync.Mutex
 	ended    chan struct{} // closed when the keeper has ended; nil until it starts
@@ -90,6 +91,7 @@ func (s *shared) release() {
 	if ended != nil {
 		<-ended
 	}
+	s.asking.Wait()
 }
 
 // start makes sure that the keeper runs. s.mu is held.

@@ -107,8 +107,10 @@ func (s *shared) pushed(c *conn, v *model.Service) {
 	if t == nil || s.now != c {
 		return
 	}
+	before := t.list
 	t.pushes++
 	t.set(c, v.Hosts)
+	s.askWhy(c, key, t, before)
 }
 
 // subscribe begins or ends a subscription. Only the keeper calls it.
