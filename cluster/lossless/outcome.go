@@ -65,6 +65,11 @@ func (v verdict) relayed(i *endpoint.Instance) bool {
 	return !i.Named() || kind == tag.StateClosing && incarnation != i.Incarnation
 }
 
+// noSuchPath is what Triple's client says when an HTTP server has neither the service
+// nor the method: the address has gone to another application, say. No handler ran. An
+// answer of a handler is from the wire, whatever it says.
+const noSuchPath = "HTTP status 404 "
+
 func judgeTriple(err error, t *triple_protocol.Error) verdict {
 	if r := t.Meta()[headerRefused]; len(r) > 0 {
 		return verdict{outcome: endpoint.Refused, refused: r[0], state: first(t.Meta()[headerState])}
@@ -74,6 +79,9 @@ func judgeTriple(err error, t *triple_protocol.Error) verdict {
 	}
 	if never, down := neverSent(err, t.Message()); never {
 		return verdict{outcome: endpoint.Failed, down: down}
+	}
+	if t.Code() == triple_protocol.CodeUnimplemented && strings.HasPrefix(t.Message(), noSuchPath) {
+		return verdict{outcome: endpoint.Failed}
 	}
 	return verdict{outcome: endpoint.Unknown, strike: t.Code() == triple_protocol.CodeDeadlineExceeded || t.Code() == triple_protocol.CodeUnavailable}
 }

@@ -53,6 +53,10 @@ var faults = []fault{
 		_ = fr.WriteGoAway(id, http2.ErrCodeNo, nil)
 		_ = c.Close()
 	})), false, false},
+	{"a server that has another service", triple, func(t *testing.T) string {
+		t.Helper()
+		return serve(t, kind{"tri", "idl"}, echo).addr
+	}, true, false},
 	{"stream reset with another code", triple, at(onCall(func(_ net.Conn, fr *http2.Framer, id uint32) {
 		_ = fr.WriteRSTStream(id, http2.ErrCodeInternal)
 	})), false, false},

@@ -80,7 +80,9 @@ func Start(ctx context.Context, dir string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	home := filepath.Join(dir, "home")
 	for attempt := 1; ; attempt++ {
+		_, missing := os.Stat(home)
 		port, kept, err := portFor(dir)
 		if err != nil {
 			return nil, err
@@ -92,13 +94,15 @@ func Start(ctx context.Context, dir string) (*Server, error) {
 		if attempt == attempts || !errors.Is(err, jvm.ErrDied) {
 			return nil, err
 		}
+		if missing != nil { // Derby does not begin anew on what a death left half done
+			if err := os.RemoveAll(home); err != nil {
+				return nil, fmt.Errorf("nacos: %w", err)
+			}
+		}
 		if kept {
 			continue // too busy a machine: Derby gives a login up after a while
 		}
 		// A port was lost to somebody else: forget this set, take another.
-		if err := os.RemoveAll(filepath.Join(dir, "home")); err != nil {
-			return nil, fmt.Errorf("nacos: %w", err)
-		}
 		if err := os.Remove(filepath.Join(dir, portFile)); err != nil {
 			return nil, fmt.Errorf("nacos: %w", err)
 		}
