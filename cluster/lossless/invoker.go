@@ -177,7 +177,7 @@ func (i *Invoker) run(c *call) result.Result {
 				return last
 			}
 			if last != nil {
-				err = fmt.Errorf("%w; the last that was tried: %w", err, last.Error())
+				err = i.because(err, last.Error())
 			}
 			stats.noEndpoint.Add(1)
 			return &result.RPCResult{Err: fmt.Errorf("No provider available for %s: %w", i.service, err)} //nolint:staticcheck // dubbo-go's words: people alert on them
@@ -200,6 +200,16 @@ func (i *Invoker) run(c *call) result.Result {
 		}
 		last, never = res, never && v.outcome != endpoint.Unknown
 	}
+}
+
+// because adds to err, which wraps [endpoint.ErrNoEndpoint], what the last endpoint
+// said. Over dubbo only its text: by the class of a refusal callers take a call for one
+// that another instance may still serve.
+func (i *Invoker) because(err, last error) error {
+	if class, _, ok := exception(last); ok && class == tag.RefusedClass {
+		return fmt.Errorf("%w; the last that was tried: %s", err, last)
+	}
+	return fmt.Errorf("%w; the last that was tried: %w", err, last)
 }
 
 // ended is the error of a call whose context has ended, as the protocol would say it.

@@ -15,7 +15,7 @@ import (
 )
 
 // TestLastOne: the only instance, closing, serves until it refuses; then the
-// caller sees the refusal. With nothing to serve it sees dubbo-go's words.
+// caller sees ErrNoEndpoint with the refusal. With nothing to serve it sees dubbo-go's words.
 func TestLastOne(t *testing.T) {
 	for _, protocol := range protocols {
 		r := newRig(t, protocol, "")
@@ -25,8 +25,8 @@ func TestLastOne(t *testing.T) {
 		}
 		r.nodes[0].refuses(protocol, tag.RefusedClosing)
 		err := r.call(nil)
-		if v := judge(err); v.outcome != endpoint.Refused {
-			t.Errorf("%s: %v, want the refusal", protocol, err)
+		if !errors.Is(err, endpoint.ErrNoEndpoint) || !contains(err, tag.RefusedClosing) {
+			t.Errorf("%s: %v, want ErrNoEndpoint and the refusal", protocol, err)
 		}
 		before := ReadStats().NoEndpoint
 		r.set()

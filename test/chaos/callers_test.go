@@ -59,7 +59,13 @@ func (f *fleet) plainCaller() *row {
 	r := f.row(name, from, f.settle())
 	f.left(r, p, at)
 	f.gone = append(f.gone, p)
-	r.noneMayFail()
+	// Over dubbo plain dubbo-go closes the connection when the registry takes the
+	// provider back, and leaves those calls that are under way on it to their timeout.
+	gone := f.reportOf(p).Deregistered
+	r.explain(func(k call) bool {
+		return f.cell.protocol == "dubbo" && consumerOf(k.ID) == c.spec.Name && k.Start.After(at.Add(-noticed)) && k.Start.Before(gone.Add(time.Second)) &&
+			k.End.Sub(k.Start) >= f.timeout && f.ranOn(p, k.ID)
+	})
 	f.kept(r, p)
 	named := "127.0.0.1"
 	if f.cell.protocol == "tri" {
@@ -71,6 +77,13 @@ func (f *fleet) plainCaller() *row {
 	f.part(c) // before the address is used again: plain dubbo-go would not call it
 	f.awaitUse(f.start(0))
 	return r
+}
+
+// ranOn reports whether p executed a call.
+func (f *fleet) ranOn(p *process, id string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.ContainsFunc(f.executions, func(e execution) bool { return e.id == id && e.by == p.spec.Name })
 }
 
 // kept says if a process that left did not stay for its notice.

@@ -25,6 +25,7 @@ var (
 	which   = flag.String("events", "ci", "ci, all, or names separated by commas")
 	plain   = flag.Bool("plain", false, "plain dubbo-go (GRAYLANE_MODE=off): rows are not judged")
 	outFile = flag.String("report", "", "file that the table is written to")
+	logDir  = flag.String("logs", "", "folder in which the children's logs are kept")
 	only    = flag.String("cells", "", "cells separated by commas, as tri/application/etcd; default all")
 )
 

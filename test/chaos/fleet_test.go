@@ -90,7 +90,7 @@ var (
 
 // newFleet makes a fleet without processes.
 func newFleet(t *testing.T, c cell, registry registryServer, pace pace, plain bool) *fleet {
-	return &fleet{t: t, cell: c, registry: registry, dir: t.TempDir(), plain: plain, require: true, window: window, rounds: 1, pace: pace, changed: make(chan struct{})}
+	return &fleet{t: t, cell: c, registry: registry, dir: logs(t), plain: plain, require: true, window: window, rounds: 1, pace: pace, changed: make(chan struct{})}
 }
 
 // begin starts the providers, then the consumers, and waits until all are in use.
@@ -109,6 +109,19 @@ func (f *fleet) begin() {
 	for n := range f.slots {
 		f.awaitUse(f.slots[n].now)
 	}
+}
+
+// logs returns the folder of the children's logs, which are kept under -logs.
+func logs(t *testing.T) string {
+	t.Helper()
+	if *logDir == "" {
+		return t.TempDir()
+	}
+	dir := filepath.Join(*logDir, t.Name())
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }
 
 func (f *fleet) spec(role, name string) spec {

@@ -4,6 +4,9 @@ package chaos
 
 import (
 	"time"
+
+	"github.com/graylane/graylane"
+	"github.com/graylane/graylane/internal/testkit/ramp"
 )
 
 // restart kills a provider and starts it again at once, on the same address, while
@@ -21,14 +24,40 @@ func (f *fleet) restart() *row {
 	next := f.start(0)
 	ready := time.Now()
 	f.awaitUse(next)
-	f.load(window + 2*time.Second)
+	f.load(sessions)
 	r := f.row(name, from, f.settle())
 	f.lostOnlyOn(r, p, killed)
 	seen := f.firstUse(next)
 	if used := seen.Sub(ready); f.timed && used > backWithin {
 		r.fault("in use by all %v after it was ready, want %v", used, backWithin)
 	}
+	shares := f.ramp(next, seen)
+	for _, s := range shares {
+		if f.timed && !s.OK() {
+			r.fault("age %v to %v: %d of %d calls, want %.1f %%: z %+.1f", s.From, s.To, s.Observed, s.N, 100*s.P, s.Z)
+		}
+	}
+	f.t.Logf("%s: ready %v after the kill, %d shares of a second each, largest |z| %.2f", f.cell, ready.Sub(killed), len(shares), ramp.MaxZ(shares))
 	return r
+}
+
+// sessions is longer than a registry keeps what a process registered that died: its
+// end must not take what the next one registered.
+const sessions = 20 * time.Second
+
+// ramp holds the share of a newcomer among warm providers against the curve, from when
+// all consumers know it until the load ended.
+func (f *fleet) ramp(p *process, from time.Time) []ramp.Slice {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var calls []ramp.Call
+	for _, c := range f.calls {
+		if c.Err == "" && c.Start.After(from) {
+			calls = append(calls, ramp.Call{At: c.Start, Newcomer: c.By == p.spec.Name})
+		}
+	}
+	curve := ramp.Curve{Window: window, MinPercent: float64(graylane.Default().Warmup.MinPercent), Power: 1, Warm: len(f.slots) - 1}
+	return ramp.Slices(curve, p.born, from.Sub(p.born), time.Second, int((sessions-time.Second)/time.Second), calls)
 }
 
 // firstUse is when the last of the consumers made its first call to p.
