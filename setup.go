@@ -26,6 +26,7 @@ import (
 	"github.com/graylane/graylane/internal/conf"
 	"github.com/graylane/graylane/internal/fatal"
 	"github.com/graylane/graylane/internal/lateanswer"
+	"github.com/graylane/graylane/internal/meta"
 	"github.com/graylane/graylane/loadbalance/warmup"
 	"github.com/graylane/graylane/registry/lifecycle"
 )
@@ -124,6 +125,7 @@ func (processor) PostProcessReferenceConfig(u *common.URL) {
 	if c.Mode == Enforce {
 		setTimeout(u)
 	}
+	checkBalancers(u)
 	cluster := u.GetParam(constant.ClusterKey, "")
 	switch {
 	case c.Mode == Observe:
@@ -182,6 +184,22 @@ func setFilters(u *common.URL, key, defaults string, drop, first []string) {
 		list = append(list, f)
 	}
 	u.SetParam(key, strings.Join(list, ","))
+}
+
+// checkBalancers ends the start where a balancer is named that nobody has registered:
+// dubbo-go panics at the first call.
+func checkBalancers(u *common.URL) {
+	known := extension.GetAllLoadbalanceNames()
+	check := func(key, name string) {
+		if name != "" && !slices.Contains(known, name) {
+			slices.Sort(known)
+			die(fmt.Errorf("%s of %s: unknown balancer %q, want one of %s: is its package imported?", key, u.Interface(), name, strings.Join(known, ", ")))
+		}
+	}
+	check(constant.LoadbalanceKey, u.GetParam(constant.LoadbalanceKey, ""))
+	meta.EachMethod(u, constant.LoadbalanceKey, func(method, name string) {
+		check(meta.MethodKey(method, constant.LoadbalanceKey), name)
+	})
 }
 
 func attribute[T any](u *common.URL, key string) (v T, ok bool) {

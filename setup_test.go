@@ -167,3 +167,31 @@ func TestSummary(t *testing.T) {
 		}
 	}
 }
+
+// TestUnknownBalancer: a balancer that nobody registered ends the start with one line
+// that has key, name and the known ones, in the modes in which Graylane looks at all.
+func TestUnknownBalancer(t *testing.T) {
+	for _, tc := range []struct {
+		key, name string
+		dies      bool
+	}{
+		{constant.LoadbalanceKey, "warmup", false},
+		{constant.LoadbalanceKey, "", false},
+		{constant.LoadbalanceKey, "roundrobbin", true},
+		{"methods.Get.loadbalance", "warmup", false},
+		{"methods.Get.loadbalance", "fastest", true},
+	} {
+		for _, mode := range []Mode{Enforce, Observe, Off} {
+			inMode(t, mode)
+			line := dies(t, func() { processor{}.PostProcessReferenceConfig(withParams(tc.key, tc.name)) })
+			if want := tc.dies && mode != Off; (line != "") != want {
+				t.Errorf("%s: %q, mode %s: died with %q", tc.key, tc.name, mode, line)
+			}
+			for _, part := range []string{tc.key + " of com.shop.Order", `"` + tc.name + `"`, "want one of", "warmup"} {
+				if line != "" && (!strings.Contains(line, part) || strings.Contains(line, "\n")) {
+					t.Errorf("died with %q, want %q in one line", line, part)
+				}
+			}
+		}
+	}
+}

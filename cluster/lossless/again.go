@@ -105,7 +105,7 @@ func (r *retries) of(c *call) (n int, set bool) {
 // often as its retries say with `unknown: dubbo`, and if its method is listed as
 // idempotent; the latter without any retries as often as a call is rerouted.
 func (i *Invoker) repeats(c *call, r conf.Retry) int {
-	n, set := i.retries.of(c)
+	n, set := c.terms.retries.of(c)
 	switch {
 	case r.Unknown == "dubbo":
 		return n

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"dubbo.apache.org/dubbo-go/v3/cluster/directory"
@@ -34,16 +35,14 @@ type Invoker struct {
 	dir     directory.Directory
 	view    *view
 	routers *narrower // beside the ladder, nil: none
-	sticky  *sticky   // nil: nothing sticks
 	budget  *budget
 	service string
 	triple  bool
 	generic bool // dubbo-go's filter makes a new invocation without our trailer
 
-	own     tagrouter.Own // the reference's tag, for calls without
-	limits  limits
-	retries retries
-	policies
+	own      tagrouter.Own         // the reference's tag, for calls without
+	terms    atomic.Pointer[terms] // never nil after New
+	unfollow func()                // ends their changes, nil: they do not change
 }
 
 var (
@@ -54,8 +53,10 @@ var (
 // New returns an invoker over the endpoints of src, which is what d lists.
 func New(d directory.Directory, src endpoint.Source) *Invoker {
 	i := newDecider(d, src)
-	i.routers = newNarrower(d, src)
-	i.sticky = newSticky(reference(d))
+	i.followTerms(d, src)
+	if i.routers = newNarrower(d, src); i.routers != nil {
+		i.routers.pools = func() []*endpoint.Pool { return i.view.cur.Load().Pools() }
+	}
 	return i
 }
 
@@ -63,12 +64,11 @@ func New(d directory.Directory, src endpoint.Source) *Invoker {
 // what the ladder says.
 func newDecider(d directory.Directory, src endpoint.Source) *Invoker {
 	u := reference(d)
-	i := &Invoker{dir: d, budget: newBudget(), own: tagrouter.OwnOf(u), limits: newLimits(u), retries: newRetries(u)}
+	i := &Invoker{dir: d, budget: newBudget(), own: tagrouter.OwnOf(u)}
 	if u != nil {
 		i.service = u.Service()
 		i.triple = isTriple(u)
 		i.generic = u.GetParam(constant.GenericKey, "") != ""
-		i.policies = newPolicies(u)
 	}
 	i.view = newView(src, i.service)
 	return i
@@ -83,6 +83,9 @@ func (i *Invoker) IsAvailable() bool { return i.view.cur.Load().Available() }
 // Destroy ends the reference and its directory. Calls in flight end as they may.
 func (i *Invoker) Destroy() {
 	i.view.close()
+	if i.unfollow != nil {
+		i.unfollow()
+	}
 	if i.routers != nil {
 		i.routers.close()
 	}
@@ -95,6 +98,7 @@ type call struct {
 	ctx    context.Context    // base, or one of ours that ends in time
 	cancel context.CancelFunc // of the latter
 	inv    base.Invocation
+	terms  *terms
 	told.Call
 	plain    bool // Call is of an interceptor: see there what else it says
 	wanted   string
@@ -138,13 +142,14 @@ func (i *Invoker) invoke(c *call) result.Result {
 	if err := c.base.Err(); err != nil { // nobody waits for it any more
 		return &result.RPCResult{Err: i.ended(err)}
 	}
+	c.terms = i.terms.Load()
 	if c.wanted = c.Tag; c.wanted == "" {
 		c.wanted = i.own.Tag
 	}
 	attributes := c.inv.Attributes()
 	if kind, ok := attributes[constant.CallTypeKey]; !ok || kind == constant.CallUnary {
 		c.unary = true
-		c.limit(&i.limits, c.Timeout)
+		c.limit(&c.terms.limits, c.Timeout)
 		if i.triple {
 			if !i.generic {
 				others := 0
@@ -308,15 +313,16 @@ func (i *Invoker) pick(c *call, d *tagrouter.Decision) *endpoint.Endpoint {
 			return nil
 		}
 	}
-	if i.sticky == nil || !i.sticky.holds(c.inv.MethodName()) {
+	sticky := c.terms.sticky
+	if sticky == nil || !sticky.holds(c.inv.MethodName()) {
 		return i.draw(c, d, pool)
 	}
-	if e := i.sticky.of(d.Level, pool); e != nil && c.fits(e, d) {
+	if e := sticky.of(d.Level, pool); e != nil && c.fits(e, d) {
 		return e
 	}
 	e := i.draw(c, d, pool)
 	if e != nil {
-		i.sticky.keep(d.Level, e)
+		sticky.keep(d.Level, pool, e)
 	}
 	return e
 }
@@ -325,9 +331,9 @@ func (i *Invoker) pick(c *call, d *tagrouter.Decision) *endpoint.Endpoint {
 // one that does not take the call: after two choices in vain ours is asked, and
 // after a few more all of the pool is looked at.
 func (i *Invoker) draw(c *call, d *tagrouter.Decision, pool *endpoint.Pool) *endpoint.Endpoint {
-	policy := i.policy
-	if i.byMethod != nil {
-		policy = i.of(c.inv.MethodName())
+	policy := c.terms.policy
+	if c.terms.byMethod != nil {
+		policy = c.terms.of(c.inv.MethodName())
 	}
 	for n := range 4 {
 		if n == 2 {

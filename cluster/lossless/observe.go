@@ -4,7 +4,6 @@ package lossless
 
 import (
 	"context"
-	"slices"
 	"sync/atomic"
 
 	clusterpkg "dubbo.apache.org/dubbo-go/v3/cluster/cluster"
@@ -57,6 +56,28 @@ func (observer) Join(d directory.Directory) base.Invoker {
 type observed struct {
 	base.Invoker
 	decide *Invoker
+	index  atomic.Pointer[index]
+}
+
+// index finds the endpoints of one list by invoker.
+type index struct {
+	list []*endpoint.Endpoint
+	by   map[any]*endpoint.Endpoint
+}
+
+// find returns the endpoint of an invoker, nil if the source lists none. It looks
+// through a list once, not with each call.
+func (o *observed) find(by any) *endpoint.Endpoint {
+	list := o.decide.view.src.Endpoints()
+	x := o.index.Load()
+	if x == nil || len(x.list) != len(list) || len(list) > 0 && &x.list[0] != &list[0] {
+		x = &index{list, make(map[any]*endpoint.Endpoint, len(list))}
+		for _, e := range list {
+			x.by[e.Invoker] = e
+		}
+		o.index.Store(x)
+	}
+	return x.by[by]
 }
 
 // differences counts by kind the calls that Graylane would have sent elsewhere.
@@ -85,21 +106,20 @@ func (o *observed) Invoke(ctx context.Context, inv base.Invocation) result.Resul
 	d, err := o.decide.view.cur.Load().Route(want, force)
 	res := o.Invoker.Invoke(ctx, inv)
 	if by, ok := inv.GetAttribute(servedBy); ok {
-		compare(d, err, by, o.decide.view.src.Endpoints())
+		compare(d, err, o.find(by))
 	} else if err == nil && res.Error() != nil && ctx.Err() == nil {
 		differences.only.Add(1)
 	}
 	return res
 }
 
-func compare(d tagrouter.Decision, err error, by any, all []*endpoint.Endpoint) {
-	same := func(e *endpoint.Endpoint) bool { return any(e.Invoker) == by }
-	n := slices.IndexFunc(all, same)
+// compare counts a call that e served, nil: somebody whom nobody lists any more.
+func compare(d tagrouter.Decision, err error, e *endpoint.Endpoint) {
 	switch {
-	case n < 0 || err == nil && slices.ContainsFunc(d.Pool.All(), same):
+	case e == nil || err == nil && d.Pool.Foreign().Find(e.Invoker) != nil:
 	case err != nil:
 		differences.none.Add(1)
-	case !d.Holds(all[n]): // a rule may have put it there, whatever tag it carries
+	case !d.Holds(e): // a rule may have put it there, whatever tag it carries
 		differences.lane.Add(1)
 	default:
 		differences.state.Add(1)

@@ -3,8 +3,12 @@
 package lossless
 
 import (
+	"slices"
+
 	"dubbo.apache.org/dubbo-go/v3/common"
 	"dubbo.apache.org/dubbo-go/v3/common/constant"
+	"dubbo.apache.org/dubbo-go/v3/common/extension"
+	"github.com/dubbogo/gost/log/logger"
 
 	"github.com/graylane/graylane/internal/meta"
 	"github.com/graylane/graylane/loadbalance/warmup"
@@ -19,7 +23,11 @@ type policies struct {
 
 func newPolicies(u *common.URL) (p policies) {
 	ours := func(name string) string {
-		if name == warmup.Name {
+		switch {
+		case name == warmup.Name, name == "":
+			return ""
+		case !slices.Contains(extension.GetAllLoadbalanceNames(), name): // the start has checked dubbogo.yml: an override
+			logger.Warnf("[graylane] %s: loadbalance: got %q, which is not registered; %s chooses", u.Service(), name, warmup.Name)
 			return ""
 		}
 		return name

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"dubbo.apache.org/dubbo-go/v3/cluster/loadbalance"
+	_ "dubbo.apache.org/dubbo-go/v3/cluster/loadbalance/random"
 	"dubbo.apache.org/dubbo-go/v3/common"
 	"dubbo.apache.org/dubbo-go/v3/common/constant"
 	"dubbo.apache.org/dubbo-go/v3/common/extension"
@@ -49,7 +50,7 @@ func TestNamedPolicy(t *testing.T) {
 	r := newRig(t, constant.TriProtocol, "", "", "")
 	r.url.SubURL.SetParam(constant.LoadbalanceKey, "test-first")
 	r.url.SubURL.SetParam("methods.List.loadbalance", "test-second")
-	r.Invoker.policies = newPolicies(r.url.SubURL)
+	r.terms.Store(newTerms(r.url.SubURL))
 	for range 30 {
 		for _, method := range []string{"Get", "List"} {
 			if err := r.Invoke(context.Background(), call1(method, nil)).Error(); err != nil {
@@ -69,7 +70,8 @@ func TestNamedPolicy(t *testing.T) {
 func TestStubbornPolicy(t *testing.T) {
 	extension.SetLoadbalance("test-third", func() loadbalance.LoadBalance { return always(2) })
 	r := newRig(t, constant.TriProtocol, "", "", "", "")
-	r.Invoker.policies = policies{policy: "test-third"}
+	r.url.SubURL.SetParam(constant.LoadbalanceKey, "test-third")
+	r.terms.Store(newTerms(r.url.SubURL))
 	r.nodes[2].refuses(constant.TriProtocol, tag.RefusedOverloaded)
 	settings(t, func(c *conf.Config) { c.Retry.BudgetPercent = 100 })
 	const calls = 600

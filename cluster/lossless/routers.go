@@ -4,6 +4,7 @@ package lossless
 
 import (
 	"slices"
+	"sync"
 	"sync/atomic"
 
 	"dubbo.apache.org/dubbo-go/v3/cluster/directory"
@@ -20,8 +21,15 @@ import (
 type narrower struct {
 	chain  *routers.Chain
 	cancel func()
-	last   atomic.Pointer[narrowed]
+	pools  func() []*endpoint.Pool // of the snapshot in force
+
+	mu    sync.Mutex                  // serialises those who add
+	known atomic.Pointer[[]*narrowed] // newest first
 }
+
+// narrowedMax bounds what is kept: routers leave the same few lists again and again,
+// one for each lane and condition; pools are dear to build.
+const narrowedMax = 32
 
 // narrowed is a result that is likely to be asked for again.
 type narrowed struct {
@@ -66,8 +74,12 @@ func (n *narrower) narrow(p *endpoint.Pool, inv base.Invocation) *endpoint.Pool 
 	if slices.Equal(left, p.Invokers()) {
 		return p
 	}
-	if last := n.last.Load(); last != nil && last.of == p && slices.Equal(last.left, left) {
-		return last.pool
+	if known := n.known.Load(); known != nil {
+		for _, k := range *known {
+			if k.of == p && slices.Equal(k.left, left) {
+				return k.pool
+			}
+		}
 	}
 	stays := make(map[base.Invoker]bool, len(left))
 	for _, i := range left {
@@ -80,6 +92,22 @@ func (n *narrower) narrow(p *endpoint.Pool, inv base.Invocation) *endpoint.Pool 
 		}
 	}
 	sub := p.Sub(list)
-	n.last.Store(&narrowed{p, left, sub})
+	n.keep(&narrowed{p, left, sub})
 	return sub
+}
+
+// keep adds a result, and drops those of snapshots that are gone.
+func (n *narrower) keep(result *narrowed) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	list := []*narrowed{result}
+	if known := n.known.Load(); known != nil {
+		pools := n.pools()
+		for _, k := range *known {
+			if len(list) < narrowedMax && slices.Contains(pools, k.of) {
+				list = append(list, k)
+			}
+		}
+	}
+	n.known.Store(&list)
 }

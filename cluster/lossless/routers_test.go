@@ -174,13 +174,13 @@ func TestSticky(t *testing.T) {
 		for k, v := range tc.params {
 			u.SetParam(k, v)
 		}
-		if r.sticky = newSticky(u); (r.sticky != nil && r.sticky.holds("Place")) != tc.holds {
+		if s := newSticky(u); (s != nil && s.holds("Place")) != tc.holds {
 			t.Errorf("%v: holds %t", tc.params, !tc.holds)
 		}
 	}
 	u := r.url.SubURL.Clone()
 	u.SetParam(constant.StickyKey, "true")
-	r.sticky = newSticky(u)
+	r.terms.Store(newTerms(u))
 	served := func(tags ...string) (by []int) {
 		before := make([]int64, len(r.nodes))
 		for n, node := range r.nodes {

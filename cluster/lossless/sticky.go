@@ -19,7 +19,13 @@ import (
 type sticky struct {
 	all     bool
 	methods map[string]bool // those that say otherwise
-	last    sync.Map        // level -> *endpoint.Endpoint
+	last    *sync.Map       // level -> stuck
+}
+
+// stuck is an endpoint that calls stick to, and a pool that is known to hold it.
+type stuck struct {
+	e    *endpoint.Endpoint
+	pool *endpoint.Pool
 }
 
 // newSticky returns nil where nothing sticks.
@@ -27,7 +33,7 @@ func newSticky(u *common.URL) *sticky {
 	if u == nil {
 		return nil
 	}
-	s := &sticky{all: u.GetParamBool(constant.StickyKey, false), methods: make(map[string]bool)}
+	s := &sticky{all: u.GetParamBool(constant.StickyKey, false), methods: make(map[string]bool), last: new(sync.Map)}
 	used := s.all
 	meta.EachMethod(u, constant.StickyKey, func(method, value string) {
 		s.methods[method] = value == "true"
@@ -48,17 +54,22 @@ func (s *sticky) holds(method string) bool {
 }
 
 // of returns the endpoint of a level, nil if there is none yet or it is not in the
-// pool any more.
+// pool any more. A pool is looked through once, not by each call.
 func (s *sticky) of(level string, p *endpoint.Pool) *endpoint.Endpoint {
 	v, ok := s.last.Load(level)
 	if !ok {
 		return nil
 	}
-	e := v.(*endpoint.Endpoint) //nolint:errcheck // nothing else is stored
-	if !slices.Contains(p.All(), e) {
-		return nil
+	last := v.(*stuck) //nolint:errcheck // nothing else is stored
+	if last.pool != p {
+		if !slices.Contains(p.All(), last.e) {
+			return nil
+		}
+		s.last.CompareAndSwap(level, v, &stuck{last.e, p})
 	}
-	return e
+	return last.e
 }
 
-func (s *sticky) keep(level string, e *endpoint.Endpoint) { s.last.Store(level, e) }
+func (s *sticky) keep(level string, p *endpoint.Pool, e *endpoint.Endpoint) {
+	s.last.Store(level, &stuck{e, p})
+}

@@ -270,6 +270,12 @@ func (w *world) rule() string {
 // write puts text at ruleKey, or deletes it where text is empty.
 func write(t *testing.T, endpoint, text string) {
 	t.Helper()
+	put(t, endpoint, ruleKey, text)
+}
+
+// put puts text at a key, or deletes it where text is empty.
+func put(t *testing.T, endpoint, key, text string) {
+	t.Helper()
 	c, err := clientv3.New(clientv3.Config{Endpoints: []string{endpoint}})
 	if err != nil {
 		t.Fatal(err)
@@ -278,9 +284,9 @@ func write(t *testing.T, endpoint, text string) {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	if text == "" {
-		_, err = c.Delete(ctx, ruleKey)
+		_, err = c.Delete(ctx, key)
 	} else {
-		_, err = c.Put(ctx, ruleKey, text)
+		_, err = c.Put(ctx, key, text)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -342,10 +348,10 @@ func TestCenterDownAtStart(t *testing.T) {
 	// A centre that comes later: started, so that its port is known, then stopped.
 	for _, tc := range []struct {
 		protocol string
-		start    func(t *testing.T, rule string) late
+		start    func(t *testing.T, key, rule string) late
 	}{{"etcdv3", lateEtcd}, {"zookeeper", lateZooKeeper}} {
 		t.Run(tc.protocol, func(t *testing.T) {
-			center := tc.start(t, w.rule())
+			center := tc.start(t, ruleKey, w.rule())
 			web := w.consumer(t, fmt.Sprintf("  config-center: { protocol: %s, address: \"%s\", timeout: 1s }\n", tc.protocol, center.address)+
 				"  custom: { config-map: { graylane: { register: { require: false } } } }\n")
 			if tc.protocol == "zookeeper" { // etcd's is lazy and never down
@@ -372,15 +378,15 @@ type late struct {
 	restart func() error
 }
 
-func lateEtcd(t *testing.T, rule string) late {
+func lateEtcd(t *testing.T, key, rule string) late {
 	t.Helper()
 	s := startEtcd(t)
-	write(t, s.Endpoint(), rule)
+	put(t, s.Endpoint(), key, rule)
 	s.Stop()
 	return late{s.Endpoint(), s.Restart}
 }
 
-func lateZooKeeper(t *testing.T, rule string) late {
+func lateZooKeeper(t *testing.T, key, rule string) late {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("starts a JVM: not in -short")
@@ -402,7 +408,7 @@ func lateZooKeeper(t *testing.T, rule string) late {
 	}
 	defer conn.Close()
 	node := "/"
-	for part := range strings.SplitSeq(strings.TrimPrefix(ruleKey, "/"), "/") {
+	for part := range strings.SplitSeq(strings.TrimPrefix(key, "/"), "/") {
 		node = path.Join(node, part)
 		if _, err := conn.Create(node, []byte(rule), 0, zk.WorldACL(zk.PermAll)); err != nil {
 			t.Fatal(err)

@@ -72,6 +72,7 @@ func start(o Options) error {
 	process.mu.Lock()
 	process.f, process.seen = f, make(map[string]*global.RouterConfig)
 	process.mu.Unlock()
+	center.SetCurrent(w.source, w.name) // for those who follow other texts: registry/discovery
 	if w.guard != nil {
 		dubboconfig.GetEnvInstance().SetDynamicConfiguration(w.guard)
 	}
@@ -133,7 +134,7 @@ func find() found {
 		}
 	}
 	if w.source == nil {
-		w.source = generic{inner: w.guard, name: w.name}
+		w.source = center.Generic(w.guard, w.name)
 	}
 	return w
 }

@@ -11,6 +11,8 @@ import (
 	"dubbo.apache.org/dubbo-go/v3/common"
 	"dubbo.apache.org/dubbo-go/v3/common/extension"
 	"dubbo.apache.org/dubbo-go/v3/config_center"
+
+	"github.com/graylane/graylane/internal/center"
 )
 
 // stuck is a factory whose attempts wait to be answered.
@@ -34,7 +36,7 @@ func TestOpenIsBounded(t *testing.T) {
 	s := stuck{begun: make(chan struct{}, 10), answer: make(chan error)}
 	extension.SetConfigCenterFactory("stuck", func() config_center.DynamicConfigurationFactory { return s })
 	w := found{
-		source: generic{}, name: "stuck a:1", guard: newGuard(nil), down: true,
+		source: center.Generic(nil, ""), name: "stuck a:1", guard: newGuard(nil), down: true,
 		url: common.NewURLWithOptions(common.WithProtocol("stuck")),
 	}
 	try := func() error {

@@ -5,7 +5,7 @@ package tagrouter
 import (
 	"fmt"
 	"iter"
-	"slices"
+	"sync"
 
 	"github.com/graylane/graylane/cluster/endpoint"
 )
@@ -40,12 +40,8 @@ func (d Decision) Holds(e *endpoint.Endpoint) bool {
 	if d.lane == nil {
 		return false
 	}
-	for _, p := range [...]*endpoint.Pool{d.lane.usable, d.lane.closing, d.lane.outlier} {
-		if slices.ContainsFunc(p.All(), func(o *endpoint.Endpoint) bool { return o.Instance == e.Instance }) {
-			return true
-		}
-	}
-	return false
+	_, ok := d.lane.members()[e.Instance]
+	return ok
 }
 
 // Left returns how many endpoints of the level are usable now, and how many of
@@ -121,6 +117,22 @@ type rung struct {
 type lane struct {
 	usable, closing, outlier *endpoint.Pool
 	mixed                    bool // usable holds them all
+
+	membersOnce sync.Once
+	instances   map[*endpoint.Instance]struct{}
+}
+
+// members are the instances of the level, made by the first who asks.
+func (l *lane) members() map[*endpoint.Instance]struct{} {
+	l.membersOnce.Do(func() {
+		l.instances = make(map[*endpoint.Instance]struct{})
+		for _, p := range [...]*endpoint.Pool{l.usable, l.closing, l.outlier} {
+			for _, e := range p.All() {
+				l.instances[e.Instance] = struct{}{}
+			}
+		}
+	})
+	return l.instances
 }
 
 // why is the reason for which a lane without usable endpoints is left.
@@ -261,7 +273,10 @@ func (b *build) pools(group []*endpoint.Endpoint) *lane {
 			usable = append(usable, e)
 		}
 	}
-	l := &lane{endpoint.NewPool(usable, b.o.Ramp), endpoint.NewPool(leaving, b.o.Ramp), endpoint.NewPool(failing, b.o.Ramp), b.o.Java}
+	l := &lane{
+		usable: endpoint.NewPool(usable, b.o.Ramp), closing: endpoint.NewPool(leaving, b.o.Ramp), outlier: endpoint.NewPool(failing, b.o.Ramp),
+		mixed: b.o.Java,
+	}
 	b.s.next = append(b.s.next, l.usable)
 	return l
 }

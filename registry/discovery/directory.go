@@ -47,6 +47,11 @@ type Directory struct {
 	idle       chan struct{} // closed, and made anew, when all that were made are published
 	owed       bool          // none is being made, and idle is closed with the next publishing
 
+	overrideOnce sync.Once
+	overrides    overriding
+	saidOfRef    map[string]string          // what they say of the reference
+	reference    atomic.Pointer[common.URL] // with it; nil: they say nothing
+
 	foreign   bool // for a cluster other than ours; immutable once others know the directory
 	chainOnce sync.Once
 	chain     *routers.Chain
@@ -180,7 +185,7 @@ func (d *Directory) publish() {
 	for _, p := range d.known {
 		if d.over(p) {
 			over = append(over, p)
-		} else if p.endpoint != nil {
+		} else if p.endpoint != nil && !p.disabled() {
 			list = append(list, p.endpoint)
 		}
 	}
@@ -342,11 +347,12 @@ func (d *Directory) Destroy() {
 		}
 	}
 	d.publish()
-	release, watched, sources := d.release, d.watched, d.sources
+	release, watched, sources, overrides := d.release, d.watched, d.sources, d.overrides
 	d.mu.Unlock()
 	if release != nil {
 		release()
 	}
+	overrides.end()
 	for key := range watched { // nobody adds to it any more
 		graceful_shutdown.DefaultClosingDirectoryRegistry().Unregister(key, d)
 	}

@@ -3,6 +3,7 @@
 package discovery
 
 import (
+	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -57,6 +58,8 @@ type provider struct {
 	endpoint *endpoint.Endpoint // nil until the connection is made
 	merged   *common.URL        // of which dubbo-go's health watch makes the name that it has for it
 	watch    uint64             // hash of that name, which is long
+	over     map[string]string  // what overrides of the config centre say of it, mostly nothing
+	linked   map[string]string  // the part of them of which the connection was made
 	retry    *time.Timer
 	left     time.Time // when the last registry ceased to list it, else zero
 	replaced bool      // another incarnation has its address, or it must not be called
@@ -157,6 +160,7 @@ func (d *Directory) provider(s *source, id identity, u *common.URL) *provider {
 // refresh takes over what may change in a provider that stays: tag and weight.
 // d.mu is held.
 func (d *Directory) refresh(p *provider) {
+	d.reconsider(p)
 	e := p.endpoint
 	if e == nil {
 		return
@@ -173,7 +177,11 @@ func (d *Directory) refresh(p *provider) {
 
 // describe returns a provider's tag and weight. d.mu is held.
 func (d *Directory) describe(p *provider) (tag string, weight float64) {
-	return d.param(p, constant.Tagkey), meta.Weight(func(key string) string { return d.param(p, key) })
+	tag, ok := p.over[constant.Tagkey]
+	if !ok {
+		tag = d.param(p, constant.Tagkey)
+	}
+	return tag, meta.Weight(func(key string) string { return d.weigh(p, key) })
 }
 
 // whole is a weight for those who know no fractions and take 0 for unset.
@@ -234,6 +242,10 @@ func (d *Directory) connect(p *provider, u *common.URL, pause time.Duration) {
 	}
 	key := merged.ServiceKey()
 	d.mu.Lock()
+	linked := link(p.over)
+	for key, value := range linked {
+		merged.SetParam(key, value)
+	}
 	if !d.gone && !d.watched[key] { // else nobody would unregister it
 		d.watched[key] = true
 		graceful_shutdown.DefaultClosingDirectoryRegistry().Register(key, d)
@@ -257,6 +269,7 @@ func (d *Directory) connect(p *provider, u *common.URL, pause time.Duration) {
 		p.retry = time.AfterFunc(pause, func() { d.connect(p, u, min(2*pause, redialMax)) })
 		return
 	}
+	p.linked = linked
 	e := &endpoint.Endpoint{Instance: p.instance}
 	e.SetSaid(p.url)
 	if d.foreign {
@@ -269,9 +282,12 @@ func (d *Directory) connect(p *provider, u *common.URL, pause time.Duration) {
 	}
 	e.SetRemoved(!p.left.IsZero())
 	show(e.Invoker.GetURL(), e.Tag, e.Weight)
-	p.endpoint = e
+	d.replace(p, e)
 	if d.publishSoon(); d.connecting == 0 && !d.burst.full() { // tried again by itself
 		d.publishNow()
+	}
+	if !maps.Equal(link(p.over), linked) { // overrides have changed meanwhile
+		d.work(func() { d.connect(p, p.url, redial) })
 	}
 }
 
@@ -363,10 +379,5 @@ func (d *Directory) drop(p *provider) {
 		endpoint.Shared.Release(p.instance)
 		return
 	}
-	e.Retire(func() {
-		go func() { // a Triple invoker waits for its lock
-			e.Invoker.Destroy()
-			endpoint.Shared.Release(e.Instance)
-		}()
-	})
+	retire(e)
 }

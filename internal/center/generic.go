@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package rulecenter
+package center
 
 import (
 	"context"
 
 	"dubbo.apache.org/dubbo-go/v3/config_center"
 	"github.com/dubbogo/gost/log/logger"
-
-	"github.com/graylane/graylane/internal/center"
 )
 
 // generic follows texts in a config centre for which nobody has registered a
@@ -18,12 +16,17 @@ type generic struct {
 	name  string
 }
 
-var _ center.Source = generic{}
+// Generic returns a Source over a config centre of dubbo-go's, which log lines call name.
+func Generic(inner config_center.DynamicConfiguration, name string) Source {
+	return generic{inner, name}
+}
 
-// Groups implements [center.Source]: the centre's own group, then dubbo.
+var _ Source = generic{}
+
+// Groups implements [Source]: the centre's own group, then dubbo.
 func (g generic) Groups() []string { return []string{"", config_center.DefaultGroup} }
 
-// Follow implements [center.Source].
+// Follow implements [Source].
 func (g generic) Follow(ctx context.Context, group, key string, tell func(text string)) {
 	var opts []config_center.Option
 	if group != "" {
@@ -38,7 +41,7 @@ func (g generic) Follow(ctx context.Context, group, key string, tell func(text s
 			if failures == 0 {
 				logger.Warnf("[graylane] %s: read %s: %v; the last known rule stays in use", g.name, key, err)
 			}
-			center.Pause(ctx, failures)
+			Pause(ctx, failures)
 			failures++
 			continue
 		}
@@ -51,10 +54,10 @@ func (g generic) Follow(ctx context.Context, group, key string, tell func(text s
 	}
 }
 
-// Check implements [center.Source]: nobody knows how to ask any centre.
+// Check implements [Source]: nobody knows how to ask any centre.
 func (g generic) Check(context.Context) error { return nil }
 
-// Close implements [center.Source].
+// Close implements [Source].
 func (g generic) Close() {}
 
 // wakeUp is a listener that only says that there is news: events may come in any
