@@ -35,7 +35,7 @@ type fleet struct {
 	changed    chan struct{} // closed, and made anew, with each line
 	calls      map[string][]call
 	done       map[string]bool
-	executions map[string][]execution // by call
+	executions map[string][]execution // by batch
 	peers      []*peer
 	batches    int
 }
@@ -65,8 +65,8 @@ type call struct {
 
 // execution is what a provider says of one.
 type execution struct {
-	by string
-	at time.Time
+	id, by string
+	at     time.Time
 }
 
 // weight is what Dubbo Java's balancers compute for a provider.
@@ -216,7 +216,8 @@ func (f *fleet) take(p *peer, word []string) (err error) {
 	case "READY":
 		p.readyAt = time.Now()
 	case "EXEC":
-		f.executions[word[1]] = append(f.executions[word[1]], execution{p.spec.Name, time.UnixMicro(number(2))})
+		of := batchOf(word[1])
+		f.executions[of] = append(f.executions[of], execution{word[1], p.spec.Name, time.UnixMicro(number(2))})
 	case "CALL":
 		c := call{id: word[1], start: time.UnixMicro(number(2)), end: time.UnixMicro(number(3)), by: strings.TrimPrefix(word[4], "-")}
 		c.err = strings.Join(word[5:], " ")
@@ -350,16 +351,17 @@ func (f *fleet) ended(p *peer) time.Time {
 	return time.Now()
 }
 
-// twice returns the calls that were executed more than once, of all that were made.
-func (f *fleet) twice() (ids []string) {
+// runs returns all executions by call.
+func (f *fleet) runs() map[string][]execution {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for id, list := range f.executions {
-		if len(list) > 1 {
-			ids = append(ids, id)
+	of := map[string][]execution{}
+	for _, batch := range f.executions {
+		for _, e := range batch {
+			of[e.id] = append(of[e.id], e)
 		}
 	}
-	return ids
+	return of
 }
 
 var given = map[int]bool{}

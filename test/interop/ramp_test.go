@@ -147,8 +147,8 @@ func (r *rounds) javasWeights(young []*peer) map[*peer]time.Time {
 			fmt.Fprintf(&text, " %d at %.1f s,", w.weight, float64(w.before-w.timestamp)/1000)
 		}
 		r.t.Logf("%s: Java's weights:%s", p.spec.Name, text.String())
-		if ramping < 10 || full < 1 {
-			r.t.Errorf("%s: %d weights of the ramp and %d full ones were seen, want 10 and 1 at least", p.spec.Name, ramping, full)
+		if !p.spec.Java && (ramping < 5 || full < 1) {
+			r.t.Errorf("%s: %d weights of the ramp and %d full ones were seen, want 5 and 1 at least", p.spec.Name, ramping, full)
 		}
 	}
 	return published
