@@ -13,8 +13,6 @@ import (
 	"dubbo.apache.org/dubbo-go/v3/common"
 	"dubbo.apache.org/dubbo-go/v3/common/extension"
 	"dubbo.apache.org/dubbo-go/v3/metadata/info"
-
-	"github.com/graylane/graylane/internal/node"
 )
 
 func TestNamesAreOurs(t *testing.T) {
@@ -155,35 +153,6 @@ func TestSubscribeEnds(t *testing.T) {
 	}
 	if got := keys(t, plain.server.Endpoint(), "/dubbo/com.shop.End/"); len(got) != 0 {
 		t.Errorf("after Destroy etcd still has %v", sortedKeys(got))
-	}
-}
-
-func TestMatches(t *testing.T) {
-	provider := func(params ...string) *common.URL { return providerURL("com.shop.M", 1, params...) }
-	for _, tc := range []struct {
-		name     string
-		consumer *common.URL
-		provider *common.URL
-		want     bool
-	}{
-		{"same", consumerURL("com.shop.M"), provider(), true},
-		{"other service", consumerURL("com.shop.N"), provider(), false},
-		{"group", consumerURL("com.shop.M", "group", "g"), provider("group", "g"), true},
-		{"other group", consumerURL("com.shop.M", "group", "g"), provider("group", "h"), false},
-		{"no group asked", consumerURL("com.shop.M"), provider("group", "h"), false},
-		{"any group", consumerURL("com.shop.M", "group", "*"), provider("group", "h"), true},
-		{"one of two groups", consumerURL("com.shop.M", "group", "g,h"), provider("group", "h"), true},
-		{"version", consumerURL("com.shop.M", "version", "1"), provider("version", "1"), true},
-		{"other version", consumerURL("com.shop.M", "version", "1"), provider("version", "2"), false},
-		{"any version", consumerURL("com.shop.M", "version", "*"), provider("version", "2"), true},
-		{"disabled", consumerURL("com.shop.M"), provider("enabled", "false"), false},
-		{"other protocol", consumerURL("com.shop.M"), common.NewURLWithOptions(common.WithProtocol("dubbo"),
-			common.WithParamsValue("interface", "com.shop.M")), false},
-		{"any protocol", common.NewURLWithOptions(common.WithParamsValue("interface", "com.shop.M")), provider(), true},
-	} {
-		if got := node.NewSubscription("dubbo", tc.consumer).Matches(tc.provider); got != tc.want {
-			t.Errorf("%s: got %v, want %v", tc.name, got, tc.want)
-		}
 	}
 }
 
