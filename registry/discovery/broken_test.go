@@ -57,7 +57,7 @@ func TestBrokenList(t *testing.T) {
 		{"long after", 30*time.Second + 1, func(d *Directory) { d.all(a) }, []string{"a"}, []string{"a"}},
 		{"it never was away", never, func(d *Directory) { d.all(a) }, []string{"a"}, []string{"a"}},
 	} {
-		bubble(t, func(t *testing.T, d *Directory) {
+		bubble(t, func(t *testing.T, d *Directory) { //nolint:thelper // the test itself
 			d.all(a, b, c)
 			back := time.Now()
 			d.sources[0].back = func() time.Time {
@@ -73,7 +73,7 @@ func TestBrokenList(t *testing.T) {
 			time.Sleep(30*time.Second - 1)
 			synctest.Wait()
 			want(t, d, tc.name+", held", tc.now...)
-			time.Sleep(1)
+			time.Sleep(time.Nanosecond)
 			synctest.Wait()
 			want(t, d, tc.name+", believed", tc.believe...)
 		})

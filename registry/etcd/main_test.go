@@ -137,16 +137,12 @@ func providerURL(service string, port int, params ...string) *common.URL {
 	return common.NewURLWithOptions(opts...)
 }
 
-func consumerURL(service string, params ...string) *common.URL {
-	opts := []common.Option{
-		common.WithProtocol("tri"), common.WithPath("/" + service),
+func consumerURL(service string) *common.URL {
+	return common.NewURLWithOptions(
+		common.WithProtocol("tri"), common.WithPath("/"+service),
 		common.WithParamsValue(constant.InterfaceKey, service),
 		common.WithParamsValue(constant.RegistryRoleKey, strconv.Itoa(common.CONSUMER)),
-	}
-	for i := 0; i < len(params); i += 2 {
-		opts = append(opts, common.WithParamsValue(params[i], params[i+1]))
-	}
-	return common.NewURLWithOptions(opts...)
+	)
 }
 
 func newRegistry(t *testing.T, u *common.URL) *Registry {

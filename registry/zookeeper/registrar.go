@@ -291,10 +291,9 @@ func write(c *zk.Conn, node string, value []byte, session int64) error {
 
 // makeFolder makes a folder and those above it.
 func makeFolder(c *zk.Conn, folder string) error {
-	dir := ""
-	for part := range strings.SplitSeq(strings.TrimPrefix(folder, "/"), "/") {
-		dir += "/" + part
-		if _, err := c.Create(dir, nil, 0, zk.WorldACL(zk.PermAll)); err != nil && !errors.Is(err, zk.ErrNodeExists) {
+	parts := strings.Split(strings.TrimPrefix(folder, "/"), "/")
+	for n := range parts {
+		if _, err := c.Create("/"+strings.Join(parts[:n+1], "/"), nil, 0, zk.WorldACL(zk.PermAll)); err != nil && !errors.Is(err, zk.ErrNodeExists) {
 			return err
 		}
 	}

@@ -86,9 +86,9 @@ func newDiscovery(t *testing.T, address string) *Discovery {
 
 // providers is a NotifyListener that keeps the list as a Directory would.
 type providers struct {
-	mu                sync.Mutex
-	now               map[string]string // host:port -> timestamp
-	lists, dels, void int               // NotifyAll calls; single deletions; lists that were empty after one that was not
+	mu         sync.Mutex
+	now        map[string]string // host:port -> timestamp
+	dels, void int               // single deletions; lists that were empty after one that was not
 }
 
 func newProviders() *providers { return &providers{now: make(map[string]string)} }
@@ -103,7 +103,6 @@ func (p *providers) NotifyAll(events []*registry.ServiceEvent, done func()) {
 	defer done()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.lists++
 	if len(events) == 0 && len(p.now) > 0 {
 		p.void++
 	}
@@ -137,10 +136,10 @@ func (p *providers) String() string {
 	return strings.Join(all, " ")
 }
 
-func (p *providers) counts() (lists, dels, void int) {
+func (p *providers) counts() (dels, void int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.lists, p.dels, p.void
+	return p.dels, p.void
 }
 
 func (p *providers) expect(t *testing.T, want ...string) {

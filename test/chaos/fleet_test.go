@@ -90,6 +90,7 @@ var (
 
 // newFleet makes a fleet without processes.
 func newFleet(t *testing.T, c cell, registry registryServer, pace pace, plain bool) *fleet {
+	t.Helper()
 	return &fleet{t: t, cell: c, registry: registry, dir: logs(t), plain: plain, require: true, window: window, rounds: 1, pace: pace, changed: make(chan struct{})}
 }
 

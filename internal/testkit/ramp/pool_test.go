@@ -67,8 +67,12 @@ func TestPoolSlices(t *testing.T) {
 		p           float64
 		ok          bool
 	}{
-		{400, 25, 0.25, false}, {400, 75, 0.25, true}, {400, 100, 0.5, false},
-		{100, 0, 0.25, false}, {100, 0, 0.25, false}, {100, 0, 0.5, false},
+		{400, 25, 0.25, false},
+		{400, 75, 0.25, true},
+		{400, 100, 0.5, false},
+		{100, 0, 0.25, false},
+		{100, 0, 0.25, false},
+		{100, 0, 0.5, false},
 	} {
 		if s := got[n]; s.N != want.n || s.Observed != want.observed || math.Abs(s.P-want.p) > 1e-12 || s.OK() != want.ok {
 			t.Errorf("slice %d: %+v, OK %v, want %+v", n, s, s.OK(), want)
