@@ -5,7 +5,6 @@ package discovery
 import (
 	"hash/maphash"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -32,9 +31,10 @@ type Directory struct {
 
 	mu       sync.Mutex
 	sources  []*source
-	known    map[identity]*provider
+	known    []*provider              // in an order that lasts, so that those who go through them find them side by side
 	places   map[identity][]*provider // the same, by place
 	kinds    map[kind]*kind
+	kind     *kind           // that was asked for last
 	watched  map[string]bool // service keys under which dubbo-go's health watches find this directory
 	soon     *time.Timer     // runs while events or connections wait to be published
 	burst    burst
@@ -67,7 +67,7 @@ var (
 func newDirectory(u *common.URL) *Directory {
 	d := &Directory{
 		url: u, ref: u.SubURL, app: u.SubURL.GetParam(constant.ApplicationKey, ""),
-		known: make(map[identity]*provider), places: make(map[identity][]*provider), kinds: make(map[kind]*kind), watched: make(map[string]bool), idle: make(chan struct{}),
+		places: make(map[identity][]*provider), kinds: make(map[kind]*kind), watched: make(map[string]bool), idle: make(chan struct{}),
 	}
 	d.list.Store(&[]*endpoint.Endpoint{})
 	return d
@@ -161,21 +161,6 @@ func usable(list []*endpoint.Endpoint) []base.Invoker {
 
 // Subscribe is part of dubbo-go's interface; [Refer] subscribes.
 func (d *Directory) Subscribe(*common.URL) error { return nil }
-
-// accepts leaves out configuration URLs and providers of another protocol.
-func (d *Directory) accepts(u *common.URL) bool {
-	if u == nil {
-		return false
-	}
-	switch u.Protocol {
-	case "", constant.OverrideProtocol, constant.RouterProtocol, constant.EmptyProtocol, "consumer":
-		return false
-	}
-	if c := u.GetParam(constant.CategoryKey, constant.ProviderCategory); !strings.Contains(c, constant.ProviderCategory) {
-		return false
-	}
-	return d.ref.Protocol == "" || d.ref.Protocol == u.Protocol
-}
 
 // publish stores the endpoints that have a connection, then drops those that are
 // over: in this order, so that no call finds only endpoints that are gone. d.mu is held.

@@ -117,7 +117,7 @@ func (d *Directory) overridden() {
 		d.reference.Store(ref)
 	}
 	for _, p := range d.known {
-		d.refresh(p)
+		d.refresh(p, nil)
 	}
 	d.publish()
 }

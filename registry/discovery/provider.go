@@ -19,7 +19,6 @@ import (
 	"github.com/dubbogo/gost/log/logger"
 
 	"github.com/graylane/graylane/cluster/endpoint"
-	"github.com/graylane/graylane/filter/tag"
 	"github.com/graylane/graylane/internal/conf"
 	"github.com/graylane/graylane/internal/meta"
 	"github.com/graylane/graylane/internal/self"
@@ -52,6 +51,7 @@ type kind struct{ protocol, service string }
 type provider struct {
 	id       identity
 	listed   []listing   // by the registries that name it
+	first    [1]listing  // room for one, which is mostly all
 	url      *common.URL // as the last one did
 	start    time.Time
 	instance *endpoint.Instance
@@ -63,6 +63,8 @@ type provider struct {
 	retry    *time.Timer
 	left     time.Time // when the last registry ceased to list it, else zero
 	replaced bool      // another incarnation has its address, or it must not be called
+	alone    bool      // nothing else is at its place
+	nth      int32     // of Directory.known
 }
 
 // param returns what the provider's registries say under key: the first that says
@@ -92,22 +94,18 @@ func (p *provider) by(s *source) *listing {
 	return nil
 }
 
-// identify reads a provider's identity from its URL. Peers without an incarnation
-// are told apart by the time at which they started, where they publish one.
-// d.mu is held.
-func (d *Directory) identify(u *common.URL) identity {
-	incarnation := u.GetParam(tag.MetaIncarnation, "")
-	if incarnation == "" {
-		incarnation = "@" + u.GetParam(constant.TimestampKey, "")
+// kindOf returns the one object for a kind. d.mu is held.
+func (d *Directory) kindOf(k kind) *kind {
+	if d.kind != nil && *d.kind == k {
+		return d.kind
 	}
-	k := kind{u.Protocol, u.ServiceKey()}
-	known := d.kinds[k]
-	if known == nil {
+	d.kind = d.kinds[k]
+	if d.kind == nil {
 		own := k // a copy, so that only these are on the heap
-		known = &own
-		d.kinds[k] = known
+		d.kind = &own
+		d.kinds[k] = d.kind
 	}
-	return identity{u.Location, incarnation, known}
+	return d.kind
 }
 
 // place is where a provider is, whichever incarnation it is.
@@ -125,7 +123,7 @@ func (d *Directory) provider(s *source, id identity, u *common.URL) *provider {
 		return at[0]
 	}
 	start, window := meta.Birth(func(k string) string { return u.GetParam(k, "") })
-	if _, known := d.known[id]; !known && strings.HasPrefix(id.incarnation, "@") && !s.names(place) {
+	if known := d.find(id); known == nil && strings.HasPrefix(id.incarnation, "@") && !s.names(place) {
 		// Without an incarnation the same process may look like two at two registries.
 		for _, p := range d.places[place] {
 			if p.left.IsZero() {
@@ -143,23 +141,43 @@ func (d *Directory) provider(s *source, id identity, u *common.URL) *provider {
 		d.forget(p)
 		p.replaced = true
 	}
-	if p, ok := d.known[id]; ok {
+	if p := d.find(id); p != nil {
 		return p
 	}
-	p := &provider{id: id, start: start}
+	p := &provider{id: id, start: start, nth: int32(len(d.known))}
 	p.instance = endpoint.Shared.Acquire(u.Location, id.incarnation, u.GetParam(constant.ApplicationKey, ""),
 		endpoint.Birth{Start: start, Window: window, Appeared: s.settled})
-	d.known[id] = p
+	d.known = append(d.known, p)
 	d.places[place] = append(d.places[place], p)
+	d.tell(place)
 	d.work(func() {
 		d.connect(p, u, redial)
 	})
 	return p
 }
 
-// refresh takes over what may change in a provider that stays: tag and weight.
+// find returns a provider by its identity, nil if there is none. d.mu is held.
+func (d *Directory) find(id identity) *provider {
+	for _, p := range d.places[id.place()] {
+		if p.id == id {
+			return p
+		}
+	}
+	return nil
+}
+
+// tell notes at those of a place whether there is one. d.mu is held.
+func (d *Directory) tell(place identity) {
+	all := d.places[place]
+	for _, p := range all {
+		p.alone = len(all) == 1
+	}
+}
+
+// refresh takes over what may change in a provider that stays: tag and weight. said
+// is what one of its registries says now, nil if one has ceased to list it.
 // d.mu is held.
-func (d *Directory) refresh(p *provider) {
+func (d *Directory) refresh(p *provider, said *entry) {
 	d.reconsider(p)
 	e := p.endpoint
 	if e == nil {
@@ -169,7 +187,14 @@ func (d *Directory) refresh(p *provider) {
 	if d.foreign {
 		e.Invoker.GetURL().SetAttribute(meta.Provider, p.url)
 	}
-	if tag, weight := d.describe(p); e.Tag != tag || e.Weight != weight {
+	var tag string
+	var weight float64
+	if said != nil && len(d.sources) == 1 && p.over == nil {
+		tag, weight = said.tag, said.weight
+	} else {
+		tag, weight = d.describe(p)
+	}
+	if e.Tag != tag || e.Weight != weight {
 		p.endpoint = e.With(tag, weight)
 		show(e.Invoker.GetURL(), tag, weight)
 	}
@@ -259,7 +284,7 @@ func (d *Directory) connect(p *provider, u *common.URL, pause time.Duration) {
 
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.known[p.id] != p || d.gone { // it left meanwhile
+	if d.find(p.id) != p || d.gone { // it left meanwhile
 		if invoker != nil {
 			go invoker.Destroy()
 		}
@@ -365,12 +390,16 @@ func (d *Directory) sweepLater() {
 // drop forgets a provider that is in no list any more. Its invoker is destroyed
 // when its last call has returned. d.mu is held.
 func (d *Directory) drop(p *provider) {
-	delete(d.known, p.id)
+	last := d.known[len(d.known)-1]
+	d.known[p.nth], last.nth = last, p.nth
+	d.known[len(d.known)-1] = nil
+	d.known = d.known[:len(d.known)-1]
 	place := p.id.place()
 	rest := slices.DeleteFunc(d.places[place], func(q *provider) bool { return q == p })
 	if d.places[place] = rest; len(rest) == 0 {
 		delete(d.places, place)
 	}
+	d.tell(place)
 	if p.retry != nil {
 		p.retry.Stop()
 	}

@@ -16,7 +16,6 @@ import (
 
 	"github.com/graylane/graylane/cluster/endpoint"
 	"github.com/graylane/graylane/internal/conf"
-	"github.com/graylane/graylane/internal/meta"
 )
 
 // source is what one registry says of the providers of a [Directory], or of one
@@ -96,8 +95,12 @@ func (s *source) atEnd(fn func()) {
 
 // Notify implements dubbo-go's NotifyListener for a single event.
 func (s *source) Notify(e *registry.ServiceEvent) {
+	if e == nil {
+		return
+	}
 	d := s.d
-	if e == nil || !d.accepts(e.Service) {
+	said, is := d.newReader().read(e.Service)
+	if is == ignored {
 		return
 	}
 	d.mu.Lock()
@@ -105,13 +108,13 @@ func (s *source) Notify(e *registry.ServiceEvent) {
 	if d.gone {
 		return
 	}
-	switch {
+	switch id := said.id(d); {
 	case e.Action == remoting.EventTypeDel:
-		s.drop(d.identify(e.Service))
-	case drained(e.Service):
-		s.expel(d.identify(e.Service))
+		s.drop(id)
+	case is == drained:
+		s.expel(id)
 	default:
-		s.add(d.identify(e.Service), e.Service)
+		s.add(id, &said)
 	}
 	d.publishBurst()
 	s.heard()
@@ -126,14 +129,14 @@ func (s *source) NotifyAll(events []*registry.ServiceEvent, done func()) {
 		defer done()
 	}
 	d := s.d
-	var present, out []*common.URL
+	r, present, out := d.newReader(), make([]entry, 0, len(events)), []entry(nil)
 	for _, e := range events {
-		switch {
-		case !d.accepts(e.Service) || e.Action == remoting.EventTypeDel:
-		case drained(e.Service):
-			out = append(out, e.Service)
+		switch said, is := r.read(e.Service); {
+		case is == ignored || e.Action == remoting.EventTypeDel:
+		case is == drained:
+			out = append(out, said)
 		default:
-			present = append(present, e.Service)
+			present = append(present, said)
 		}
 	}
 	d.mu.Lock()
@@ -141,8 +144,8 @@ func (s *source) NotifyAll(events []*registry.ServiceEvent, done func()) {
 	if d.gone {
 		return
 	}
-	for _, u := range out {
-		s.expel(d.identify(u))
+	for n := range out {
+		s.expel(out[n].id(d))
 	}
 	s.replace(present, len(out) > 0)
 	d.publish()
@@ -151,19 +154,50 @@ func (s *source) NotifyAll(events []*registry.ServiceEvent, done func()) {
 	}
 }
 
-// replace takes a complete list. expelled says that it named others, too. d.mu is held.
-func (s *source) replace(present []*common.URL, expelled bool) {
+// replace takes a complete list. expelled says that it named others, too. Those that go
+// are dropped before newcomers are looked at, so that no clock of another machine keeps
+// one out. d.mu is held.
+func (s *source) replace(present []entry, expelled bool) {
 	s.round++
-	ids := make([]identity, len(present)) // reading a URL is what costs here
-	for n, u := range present {
-		ids[n] = s.d.identify(u)
-		if p := s.named[ids[n]]; p != nil {
-			p.by(s).round = s.round
+	still, rest := 0, []int32(nil)
+	next := 0 // where the one listed next is likely to stand among the known
+	for n := range present {
+		said := &present[n]
+		id := said.id(s.d)
+		p := s.expected(next, id)
+		if p == nil {
+			p = s.named[id]
+		}
+		if p == nil {
+			rest = append(rest, int32(n))
+			continue
+		}
+		next = int(p.nth) + 1
+		l := p.by(s)
+		if l.round != s.round {
+			l.round = s.round
+			still++
+		}
+		if p.alone && l.alias == nil { // nearly all of a list, nearly always
+			s.list(p, id, said)
+		} else {
+			rest = append(rest, int32(n))
 		}
 	}
-	doubts := len(s.named) > 0 && s.doubts(len(present) == 0 && !expelled)
 	kept := 0
-	for id, p := range s.named { // first, so that no clock of another machine keeps a newcomer out
+	if still < len(s.named) {
+		kept = s.miss(s.doubts(len(present) == 0 && !expelled))
+	}
+	for _, n := range rest {
+		s.add(present[n].id(s.d), &present[n])
+	}
+	s.hold(kept, len(present))
+}
+
+// miss drops the providers that the list of this round lacks, or with doubts keeps
+// those that may be there, and returns how many. d.mu is held.
+func (s *source) miss(doubts bool) (kept int) {
+	for id, p := range s.named {
 		l := p.by(s)
 		switch {
 		case l.round == s.round:
@@ -176,10 +210,23 @@ func (s *source) replace(present []*common.URL, expelled bool) {
 			}
 		}
 	}
-	for n, u := range present {
-		s.add(ids[n], u)
+	return kept
+}
+
+// expected returns the nth of the known if the source names it so, which saves a
+// look-up: registries keep to an order, mostly. d.mu is held.
+func (s *source) expected(nth int, id identity) *provider {
+	if nth >= len(s.d.known) {
+		return nil
 	}
-	s.hold(kept, len(present))
+	p := s.d.known[nth]
+	if p.id != id {
+		return nil
+	}
+	if l := p.by(s); l == nil || l.alias != nil {
+		return nil
+	}
+	return p
 }
 
 // doubts tells whether what the list of this round lacks is held for a while: where it
@@ -273,16 +320,19 @@ func (s *source) settle() {
 }
 
 // add lists a provider. d.mu is held.
-func (s *source) add(id identity, u *common.URL) {
-	if p := s.d.provider(s, id, u); p != nil {
-		s.list(p, id, u)
+func (s *source) add(id identity, said *entry) {
+	if p := s.d.provider(s, id, said.url); p != nil {
+		s.list(p, id, said)
 	}
 }
 
 // list says that this source names the provider. d.mu is held.
-func (s *source) list(p *provider, id identity, u *common.URL) {
+func (s *source) list(p *provider, id identity, said *entry) {
 	l := p.by(s)
 	if l == nil {
+		if p.listed == nil {
+			p.listed = p.first[:0]
+		}
 		p.listed = append(p.listed, listing{source: s})
 		l = &p.listed[len(p.listed)-1]
 		s.named[id] = p
@@ -295,12 +345,12 @@ func (s *source) list(p *provider, id identity, u *common.URL) {
 			l.alias = &alias
 		}
 	}
-	l.url, l.doubted = u, false
-	p.url, p.left, p.replaced = u, time.Time{}, false
+	l.url, l.doubted = said.url, false
+	p.url, p.left, p.replaced = said.url, time.Time{}, false
 	if p.endpoint != nil {
 		p.endpoint.SetRemoved(false)
 	}
-	s.d.refresh(p)
+	s.d.refresh(p, said)
 }
 
 // drop says that this source no longer names the provider. d.mu is held.
@@ -314,13 +364,8 @@ func (s *source) drop(id identity) {
 	if len(p.listed) == 0 {
 		s.d.remove(p)
 	} else {
-		s.d.refresh(p)
+		s.d.refresh(p, nil)
 	}
-}
-
-// drained reports whether the registry's operator gave the provider the weight 0.
-func drained(u *common.URL) bool {
-	return u.GetParam(meta.RegistryWeight, "") != "" && meta.Weight(func(key string) string { return u.GetParam(key, "") }) == 0
 }
 
 // expel drops a provider whose weight is 0. Unlike one that left it gets no call
@@ -328,7 +373,8 @@ func drained(u *common.URL) bool {
 func (s *source) expel(id identity) {
 	p, ok := s.named[id]
 	if !ok {
-		p, ok = s.d.known[id]
+		p = s.d.find(id)
+		ok = p != nil
 	}
 	s.drop(id)
 	if ok && len(p.listed) == 0 {
