@@ -58,19 +58,22 @@ kitex = cp test/bench/kitex/go.mod $(RAW)/kitex.mod && cp test/bench/kitex/go.su
 
 # The parts take turns, so that a machine that gets slower for a while slows all.
 .PHONY: bench
-bench: $(BENCHSTAT) ## all targets beside plain dubbo-go and Kitex, into docs/benchmarks.md (10 minutes)
+bench: $(BENCHSTAT) ## all targets beside plain dubbo-go and Kitex, into docs/benchmarks.md (15 minutes)
 	@rm -rf $(RAW) && mkdir -p $(RAW)
 	go test -c -o $(RAW)/grid.test ./test/bench
 	go test -c -o $(RAW)/push.test ./cluster/lossless
 	$(kitex) -c -o $(RAW)/kitex.test .
+	go test -c -o $(RAW)/share.test ./loadbalance/warmup
 	go build -o $(RAW)/calls ./test/bench/calls
 	@set -e; for round in $$(seq $(BENCHROUNDS)); do \
 	  echo "round $$round of $(BENCHROUNDS)"; \
 	  $(RAW)/kitex.test -test.run '^$$' -test.bench . -test.benchtime $(BENCHTIME) >>$(RAW)/kitex.txt; \
 	  (cd test/bench && $(RAW)/grid.test -test.run '^$$' -test.bench '^BenchmarkCall$$' -test.benchtime $(BENCHTIME)) >>$(RAW)/call.txt; \
+	  (cd test/bench && $(RAW)/grid.test -test.run '^$$' -test.bench '^BenchmarkCall$$/^variant=(floor|graylane|routers)$$' -test.count 2 -test.benchtime $(BENCHTIME)) >>$(RAW)/call.txt; \
 	  $(RAW)/push.test -test.run '^$$' -test.bench '^Benchmark(Push|RuleChange)$$' -test.benchtime $(BENCHTIME) >>$(RAW)/push.txt; \
 	done
 	$(RAW)/grid.test -test.run '^$$' -test.bench 'Plain|Build' -test.benchtime 20ms -test.count 3 >$(RAW)/grid.txt
+	$(RAW)/share.test -test.run '^TestShareAccuracy$$' -test.v >$(RAW)/share.txt
 	$(RAW)/calls -pairs $(BENCHPAIRS) -turn $(BENCHTURN) >$(RAW)/calls.txt
 	go run ./test/bench/report -raw $(RAW) -page '$(BENCHPAGE)' -benchstat $(BENCHSTAT) \
 	  -command 'make bench BENCHTIME=$(BENCHTIME) BENCHROUNDS=$(BENCHROUNDS) BENCHPAIRS=$(BENCHPAIRS) BENCHTURN=$(BENCHTURN)'

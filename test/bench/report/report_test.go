@@ -14,6 +14,7 @@ import (
 func sample() string {
 	var b strings.Builder
 	b.WriteString("goos: linux\ncpu: A Processor\n")
+	b.WriteString("=== RUN   TestShareAccuracy\n    fleet_test.go:372: one newcomer: at most 0.120 points off\n    fleet_test.go:372: a rolling restart: at most 0.250 points off\n")
 	for round := range 3 {
 		for _, n := range []string{"10", "10000"} {
 			for side, ns := range map[string]int{"kitex-alias": 40, "graylane": 20 + round} {
@@ -24,7 +25,7 @@ func sample() string {
 				fmt.Fprintf(&b, "BenchmarkCall/variant=%s/n=%s-2\t100\t%d ns/op\t%d cpu-ns/op\t10 B/op\t%d allocs/op\n", variant, n, ns+round, ns, 11+ns%1000/400)
 			}
 		}
-		fmt.Fprintf(&b, "BenchmarkPush/n=10000-2 \t5\t%d ns/op\t12 max-ns\t1000 own-B/endpoint\n", 9_000_000+round)
+		fmt.Fprintf(&b, "BenchmarkPush/n=10000-2 \t5\t%d ns/op\t12 max-ns\t4000000 listed-ns\t1000 own-B/endpoint\n", 9_000_000+round)
 		for _, side := range []string{"plain", "graylane"} {
 			speed := 1000 + 10*round
 			if side == "graylane" {
@@ -61,7 +62,8 @@ func TestReport(t *testing.T) {
 		"| 10: +0.40 µs (0.40 to 0.40) · 10000: +0.40 µs (0.40 to 0.40); +1 allocations | yes |",
 		"| + 0.3 µs | 10: +0.35 µs (0.35 to 0.35) · 10000: +0.35 µs (0.35 to 0.35); +0 allocations | no |",
 		"| 1.00, floor 1.00 | yes |",
-		"| 9.0 ms, connecting included | yes |",
+		"| 9.0 ms, dubbo-go's making of the new invokers included; the list read and published after 4.0 ms | yes |",
+		"| at most 0.3 points off | one newcomer: 0.120 points · a rolling restart: 0.250 points | yes |",
 		"| 1000 B | yes |",
 		"| calls over loopback, tri, 3 providers: Graylane beside plain dubbo-go | lower end of the 95 % interval at least 0.97 | throughput 1.021 (",
 		"| calls over loopback, dubbo, 300 providers: Graylane beside plain dubbo-go | lower end of the 95 % interval above 1 |  | not measured |",
@@ -75,6 +77,38 @@ func TestReport(t *testing.T) {
 	}
 	if t.Failed() {
 		t.Log(text)
+	}
+}
+
+// TestVerdict: a cost is within its bound if its whole interval is, beyond it if all
+// of the interval is at one n, and else nothing is shown.
+func TestVerdict(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		costs [2][]float64 // ns beyond the floor, by round, for two n
+		more  int          // allocations
+		want  string
+	}{
+		{"within", [2][]float64{{400, 450, 420}, {100, 499, 300}}, 3, "yes"},
+		{"beyond at one n", [2][]float64{{400, 450, 420}, {501, 700, 600}}, 1, "no"},
+		{"the bound is in an interval", [2][]float64{{400, 450, 420}, {300, 900, 600}}, 1, "not shown"},
+		{"the median is within, the interval is not", [2][]float64{{400, 450, 420}, {300, 900, 400}}, 1, "not shown"},
+		{"too many allocations", [2][]float64{{400, 450, 420}, {100, 300, 300}}, 4, "no"},
+	} {
+		var b strings.Builder
+		for at, n := range []string{"1", "10"} {
+			for _, cost := range tc.costs[at] {
+				fmt.Fprintf(&b, "BenchmarkCall/variant=floor/n=%s-2\t100\t1000 ns/op\t11 allocs/op\n", n)
+				fmt.Fprintf(&b, "BenchmarkCall/variant=graylane/n=%s-2\t100\t%f ns/op\t%d allocs/op\n", n, 1000+cost, 11+tc.more)
+			}
+		}
+		var r results
+		if err := r.read(strings.NewReader(b.String())); err != nil {
+			t.Fatal(err)
+		}
+		if got := table([]row{call(&r, "graylane", "floor", 500, 3)}); !strings.HasSuffix(got, "| "+tc.want+" |\n") {
+			t.Errorf("%s: want %q:\n%s", tc.name, tc.want, got)
+		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,8 +15,17 @@ import (
 // results are lines of Go benchmarks, in the order in which they were measured.
 type results struct {
 	lines     []line
+	shares    []shareOff
 	processor string
 }
+
+// shareOff is what TestShareAccuracy of loadbalance/warmup logs.
+type shareOff struct {
+	what   string
+	points float64
+}
+
+var shareLine = regexp.MustCompile(`^\s+\S+\.go:\d+: (.+): at most (\d+\.\d+) points off$`)
 
 // line is one run: BenchmarkName/key=value/…-procs, and its figures by unit.
 type line struct {
@@ -31,6 +41,13 @@ func (r *results) read(from io.Reader) error {
 		text := s.Text()
 		if cpu, ok := strings.CutPrefix(text, "cpu: "); ok {
 			r.processor = cpu
+		}
+		if m := shareLine.FindStringSubmatch(text); m != nil {
+			points, err := strconv.ParseFloat(m[2], 64)
+			if err != nil {
+				return fmt.Errorf("%q: %w", text, err)
+			}
+			r.shares = append(r.shares, shareOff{m[1], points})
 		}
 		fields := strings.Fields(text)
 		if len(fields) < 4 || !strings.HasPrefix(fields[0], "Benchmark") || len(fields)%2 != 0 {
