@@ -77,15 +77,22 @@ func (e *Endpoint) Closing() bool { return e.Instance.Closing() || e.life().remo
 // Usable reports that the endpoint is neither closing nor an outlier.
 func (e *Endpoint) Usable() bool { return e.Instance.Usable() && !e.life().removed.Load() }
 
+// Spent reports that the endpoint is not called even where there is nothing else: it
+// leaves and has begun to refuse, or the registry no longer lists it and it could not
+// be reached.
+func (e *Endpoint) Spent() bool {
+	return e.Refusing() || e.life().removed.Load() && e.Instance.Outlier()
+}
+
 // Begin counts a call in and reports whether it may start: false once the
 // endpoint is retired, or its instance is closing or an outlier, unless last says
-// that there is nothing else and it has not begun to refuse. The check
+// that there is nothing else and it is not [Endpoint.Spent]. The check
 // comes after the count, so that a call either starts before
 // [Instance.MarkClosing] returns or not at all. Each true wants one End.
 func (e *Endpoint) Begin(last bool) bool {
 	life := e.life()
 	life.inflight.Add(1)
-	if !last && !e.Usable() || last && e.Refusing() || life.retired.Load() != nil {
+	if !last && !e.Usable() || last && e.Spent() || life.retired.Load() != nil {
 		life.leave()
 		return false
 	}

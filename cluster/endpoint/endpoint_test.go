@@ -40,6 +40,9 @@ func TestBegin(t *testing.T) {
 		{"refusing", func(e *Endpoint) { e.MarkRefusing() }, false, false},
 		{"outlier", func(e *Endpoint) { e.SetOutlier(true) }, false, true},
 		{"closing outlier", func(e *Endpoint) { e.MarkClosing(); e.SetOutlier(true) }, false, true},
+		{"removed", func(e *Endpoint) { e.SetRemoved(true) }, false, true},
+		{"removed outlier", func(e *Endpoint) { e.SetRemoved(true); e.SetOutlier(true) }, false, false},
+		{"listed again", func(e *Endpoint) { e.SetRemoved(true); e.SetOutlier(true); e.SetRemoved(false) }, false, true},
 		{"let in again", func(e *Endpoint) { e.SetOutlier(true); e.SetOutlier(false) }, true, true},
 		{"retired", func(e *Endpoint) { e.Retire(func() {}) }, false, false},
 	} {

@@ -181,11 +181,7 @@ func (i *Invoker) run(c *call) result.Result {
 			if !never {
 				return last
 			}
-			if last != nil {
-				err = i.because(err, last.Error())
-			}
-			stats.noEndpoint.Add(1)
-			return &result.RPCResult{Err: fmt.Errorf("No provider available for %s: %w", i.service, err)} //nolint:staticcheck // dubbo-go's words: people alert on them
+			return i.nobody(err, last)
 		}
 		if c.from != nil {
 			stats.rerouted.Add(1)
@@ -197,7 +193,13 @@ func (i *Invoker) run(c *call) result.Result {
 			countFallback(d.Reason)
 		}
 		res, v := i.send(c, e, d)
-		if v.outcome == endpoint.Answered || !i.again(c, e, d, v, res) {
+		if v.outcome == endpoint.Answered {
+			return res
+		}
+		if !i.again(c, e, d, v, res) {
+			if never && d.Last && e.Spent() { // there may be more of its kind, but it may try no more
+				return i.nobody(endpoint.ErrNoEndpoint, res)
+			}
 			return res
 		}
 		if i.triple && c.unary { // what is left of its time, no new timeout
@@ -205,6 +207,16 @@ func (i *Invoker) run(c *call) result.Result {
 		}
 		last, never = res, never && v.outcome != endpoint.Unknown
 	}
+}
+
+// nobody is the result of a call that no endpoint may serve; last is that of the last
+// one that was tried, nil: none was.
+func (i *Invoker) nobody(err error, last result.Result) result.Result {
+	if last != nil {
+		err = i.because(err, last.Error())
+	}
+	stats.noEndpoint.Add(1)
+	return &result.RPCResult{Err: fmt.Errorf("No provider available for %s: %w", i.service, err)} //nolint:staticcheck // dubbo-go's words: people alert on them
 }
 
 // because adds to err, which wraps [endpoint.ErrNoEndpoint], what the last endpoint
@@ -362,7 +374,7 @@ func (c *call) fits(e *endpoint.Endpoint, d *tagrouter.Decision) bool {
 		return false
 	}
 	if !e.Begin(d.Last) {
-		c.behind = c.behind || !e.Refusing() // that one stays as it is
+		c.behind = c.behind || !e.Spent() // that one stays as it is
 		return false
 	}
 	return true

@@ -4,6 +4,8 @@ package lossless
 
 import (
 	"errors"
+	"net"
+	"syscall"
 	"testing"
 	"time"
 
@@ -122,6 +124,35 @@ func TestLastRefuses(t *testing.T) {
 		}
 		if n := base.calls.Load(); n != called {
 			t.Errorf("%s: called %d times after it refused", protocol, n-called)
+		}
+	}
+}
+
+// TestManyAreGone: of many that left the registry none can be reached. Each is tried
+// once, by whichever call, and every call gets the typed error, also one that may try
+// no more of them.
+func TestManyAreGone(t *testing.T) {
+	for _, protocol := range protocols {
+		settings(t, func(c *conf.Config) { c.Retry.BudgetPercent = 0 })
+		r := newRig(t, protocol, make([]string, 9)...)
+		r.budget.tokens, r.budget.at = 0, time.Now().Add(time.Hour) // no income: the one free reroute
+		for _, n := range r.nodes {
+			n.e.SetRemoved(true)
+			n.answer = fails(&net.OpError{Op: "dial", Err: syscall.ECONNREFUSED})
+		}
+		for n := range 6 {
+			err := r.call(nil)
+			if !errors.Is(err, endpoint.ErrNoEndpoint) || !contains(err, "No provider available") {
+				t.Errorf("%s: call %d: %v, want ErrNoEndpoint", protocol, n+1, err)
+			}
+			if tried := n < 5; tried != errors.Is(err, syscall.ECONNREFUSED) { // two each, then one
+				t.Errorf("%s: call %d: %v; want the reason in it: %t", protocol, n+1, err, tried)
+			}
+		}
+		for n, node := range r.nodes {
+			if got := node.calls.Load(); got != 1 {
+				t.Errorf("%s: node %d was tried %d times, want once", protocol, n, got)
+			}
 		}
 	}
 }
