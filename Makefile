@@ -96,6 +96,10 @@ chaos-baseline: ## the same with plain dubbo-go, not judged; the table in .tmp/c
 	@mkdir -p .tmp
 	GRAYLANE_REQUIRE=all go test -count=1 -timeout 180m ./test/chaos -matrix -events '$(EVENTS)' $(if $(CELLS),-cells $(CELLS)) -plain -report $(CURDIR)/.tmp/chaos-baseline.md
 
+.PHONY: soak
+soak: ## random events in one cell for half an hour (ARGS="-short": 5 minutes; "-seed 7", "-cells tri/application/etcd")
+	GRAYLANE_REQUIRE=all go test -count=1 -v -timeout 60m -run '^TestSoak$$' ./test/chaos -soak 30m $(ARGS)
+
 .PHONY: fuzz
 fuzz: ## each fuzz target for a while (FUZZTIME=10s)
 	@set -e; for dir in $(fuzz_packages); do \

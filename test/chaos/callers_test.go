@@ -20,7 +20,7 @@ func (f *fleet) frozenCaller() *row {
 	f.t.Helper()
 	const name = "a caller frozen during a leave"
 	c, p := f.consumers[0], f.slots[2].now
-	from := time.Now()
+	from, _ := f.load(time.Second)
 	stopped := f.signal(c, syscall.SIGSTOP)
 	f.loadOf(f.consumers[1:], time.Second) // what was under way to it has ended
 	at := f.leave(p)

@@ -26,6 +26,7 @@ const (
 	longWork     = 8 * time.Second
 	longTimeout  = 15 * time.Second
 	longCalls    = 10
+	besideEvery  = 10              // every tenth call goes to the second service, where there is one
 	signalIdle   = syscall.SIGUSR1 // to a consumer: ends the load
 	signalLonger = syscall.SIGUSR2 // to a consumer: sends longCalls long calls beside it
 )
@@ -33,9 +34,13 @@ const (
 // remote makes one call and returns who answered.
 type remote func(ctx context.Context, r request, timeout time.Duration) (string, error)
 
-func (s spec) dial() remote {
+func (s spec) client() *client.Client {
 	cli, err := s.instance().NewClient(client.WithClientRequestTimeout(s.Timeout))
 	fail(err)
+	return cli
+}
+
+func (s spec) dial(cli *client.Client) remote {
 	opts := []client.ReferenceOption{client.WithInterface(s.service()), client.WithProtocol(s.Protocol), client.WithRetries(0)}
 	if s.Protocol == "dubbo" {
 		opts = append(opts, client.WithSerialization(constant.Hessian2Serialization))
@@ -59,7 +64,13 @@ func (s spec) dial() remote {
 func (s spec) consume() {
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, signalIdle, signalLonger)
-	send := s.dial()
+	cli := s.client()
+	send, beside := s.dial(cli), remote(nil)
+	if s.Beside != "" {
+		other := s
+		other.Cell = s.Beside
+		beside = other.dial(cli)
+	}
 	var calls sync.WaitGroup
 	var mu sync.Mutex
 	inFlight := map[string]time.Time{}
@@ -69,6 +80,10 @@ func (s spec) consume() {
 		if long {
 			r.id, r.work, timeout = c.ID+"-long", longWork, longTimeout
 			c.ID = r.id
+		}
+		send := send
+		if beside != nil && n%besideEvery == 0 && !long {
+			send = beside
 		}
 		c.Start = time.Now()
 		mu.Lock()

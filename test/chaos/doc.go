@@ -16,4 +16,6 @@
 // `-events all` every event instead of the two that a run has by default; `-plain`
 // plain dubbo-go (GRAYLANE_MODE=off), whose rows are not judged. `-report file`
 // writes the table.
+//
+// `-soak 30m` lets random events happen to one fleet, see docs/soak.md.
 package chaos

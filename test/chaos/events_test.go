@@ -79,7 +79,7 @@ func (f *fleet) rolling(name string, move bool) *row {
 	r.noneMayFail()
 	bound := 50 * time.Millisecond
 	if f.cell.protocol == "dubbo" { // it learns by the answers: 4 mean gaps of a caller's calls to one provider
-		bound = max(100*time.Millisecond, 4*time.Second*providers*consumers/time.Duration(f.rate)+work)
+		bound = max(100*time.Millisecond, 4*time.Second*time.Duration(providers*f.callers)/time.Duration(f.rate)+work)
 	}
 	if last := percentile(r.Last, 95); f.timed && last > bound {
 		r.fault("last new call p95 %v after the signal, want at most %v", last, bound)
@@ -111,7 +111,7 @@ func (f *fleet) longCalls() *row {
 		for _, s := range f.slots {
 			all += started(s.now.spec.Name)
 		}
-		return all == longCalls*consumers && started(p.spec.Name) > 0
+		return all == longCalls*len(f.consumers) && started(p.spec.Name) > 0
 	})
 	at := f.leave(p)
 	exited := time.Now()
@@ -124,7 +124,7 @@ func (f *fleet) longCalls() *row {
 				n++
 			}
 		}
-		return n == longCalls*consumers
+		return n == longCalls*len(f.consumers)
 	})
 	r := f.row(name, from, f.settle())
 	f.left(r, p, at)
@@ -197,7 +197,7 @@ func (f *fleet) answered(from, to time.Time) (n int) {
 func (f *fleet) freeze() *row {
 	f.t.Helper()
 	const name = "SIGSTOP 20 s"
-	from := time.Now()
+	from, _ := f.load(time.Second) // with the calls in flight
 	p := f.slots[2].now
 	at, err := p.Signal(syscall.SIGSTOP)
 	if err != nil {

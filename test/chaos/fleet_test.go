@@ -45,12 +45,15 @@ type fleet struct {
 	slots      []*slot
 	gone       []*process // that left in order, and whose books are compared
 	consumers  []*process
+	steady     []*process     // see pace
+	started    map[string]int // how many of a name there have been
 }
 
 // slot is a provider's place: one process at a time.
 type slot struct {
-	port, metadata, starts int
-	now                    *process
+	name           string // p1; that of its first place in the fleet
+	port, metadata int
+	now            *process
 }
 
 // process is one child.
@@ -65,6 +68,8 @@ type process struct {
 	last   time.Time // start of the latest call that it ended
 	oldest time.Time // every call that it started before this has ended
 	report *drainReport
+
+	samples []sample // that it was asked for
 }
 
 // Settings that the cells share.
@@ -81,30 +86,35 @@ type pace struct {
 	rate    int // calls a second, of all consumers
 	timeout time.Duration
 	timed   bool
+	callers int // consumers
+	steady  int // providers of a second service, which all consumers call now and then and to which nothing happens
 }
 
 var (
-	measured = pace{rate: 400, timeout: time.Second, timed: true}
-	counted  = pace{rate: 60, timeout: 15 * time.Second} // beside the tests of other packages
+	measured = pace{rate: 400, timeout: time.Second, timed: true, callers: consumers}
+	counted  = pace{rate: 60, timeout: 15 * time.Second, callers: consumers} // beside the tests of other packages
 )
 
 // newFleet makes a fleet without processes.
 func newFleet(t *testing.T, c cell, registry registryServer, pace pace, plain bool) *fleet {
 	t.Helper()
-	return &fleet{t: t, cell: c, registry: registry, dir: logs(t), plain: plain, require: true, window: window, rounds: 1, pace: pace, changed: make(chan struct{})}
+	return &fleet{t: t, cell: c, registry: registry, dir: logs(t), plain: plain, require: true, window: window, rounds: 1, pace: pace, started: map[string]int{}, changed: make(chan struct{})}
 }
 
 // begin starts the providers, then the consumers, and waits until all are in use.
 func (f *fleet) begin() {
 	f.t.Helper()
 	f.t.Cleanup(f.kill)
+	for n := range f.pace.steady {
+		f.steady = append(f.steady, f.launchSteady(n))
+	}
 	for range providers {
 		f.slots = append(f.slots, &slot{port: freePort(f.t), metadata: freePort(f.t)})
 	}
 	for n := range f.slots {
 		f.start(n)
 	}
-	for n := range consumers {
+	for n := range f.callers {
 		f.join(fmt.Sprintf("c%d", n+1), "")
 	}
 	for n := range f.slots {
@@ -133,12 +143,18 @@ func (f *fleet) spec(role, name string) spec {
 	}
 }
 
-// join adds a consumer, with half of the load again. mode is that of Graylane, "" for
+// join adds a consumer, with the load of one again. mode is that of Graylane, "" for
 // the mode of the run.
 func (f *fleet) join(name, mode string) *process {
 	f.t.Helper()
+	if f.started[name]++; f.started[name] > 1 { // names are in the ids of calls
+		name += strconv.Itoa(f.started[name])
+	}
 	s := f.spec("consumer", name)
-	s.Rate, s.Port, s.Metadata, s.Mode = f.rate/consumers, freePort(f.t), freePort(f.t), mode
+	s.Rate, s.Port, s.Metadata, s.Mode = f.rate/f.callers, freePort(f.t), freePort(f.t), mode
+	if len(f.steady) > 0 {
+		s.Beside = f.steady[0].spec.Cell
+	}
 	c := f.launch(s)
 	f.mu.Lock()
 	f.consumers = append(f.consumers, c)
@@ -183,8 +199,11 @@ func (f *fleet) start(n int) *process {
 func (f *fleet) next(n int) *process {
 	f.t.Helper()
 	s := f.slots[n]
-	s.starts++
-	sp := f.spec("provider", fmt.Sprintf("p%d.%d", n+1, s.starts))
+	if s.name == "" {
+		s.name = fmt.Sprintf("p%d", n+1)
+	}
+	f.started[s.name]++
+	sp := f.spec("provider", fmt.Sprintf("%s.%d", s.name, f.started[s.name]))
 	sp.Port, sp.Metadata = s.port, s.metadata
 	s.now = f.launch(sp)
 	return s.now
@@ -287,6 +306,12 @@ func (f *fleet) heard(p *process, line string) {
 		if c.Oldest.After(p.oldest) {
 			p.oldest = c.Oldest
 		}
+	case strings.HasPrefix(line, saySample):
+		var s sample
+		if err := json.Unmarshal([]byte(strings.TrimPrefix(line, saySample)), &s); err != nil {
+			f.t.Errorf("%s: %q: %v", p.spec.Name, line, err)
+		}
+		p.samples = append(p.samples, s)
 	case line == sayReady:
 		p.ready = true
 	case strings.HasPrefix(line, sayID):

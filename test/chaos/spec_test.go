@@ -37,6 +37,7 @@ type spec struct {
 	Window   time.Duration // of the warm-up
 	Require  bool          // register.require
 	Mode     string        // of Graylane, "" for that of the run
+	Beside   string        // cell of a second service, which a consumer calls now and then; "" for none
 }
 
 // modeOff is plain dubbo-go.
@@ -80,6 +81,7 @@ func (s spec) run() {
 	c.Warmup.Window = s.Window
 	c.Register.Require = s.Require
 	fail(graylane.Configure(c))
+	sampleOnSignal()
 	switch s.Role {
 	case "provider":
 		s.provide()

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package chaos
+
+import (
+	"fmt"
+	"maps"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// holding is what a long-lived process held after each event.
+type holding struct {
+	process *process
+	samples []sample
+	astray  map[connection]time.Time // connections to nobody, and when they were first seen
+}
+
+// Bounds of a soak; docs/soak.md says why.
+const (
+	astrayFor = 90 * time.Second // a connection may lead to nobody for so long
+	closedNow = 4                // sockets on their way out at a moment
+)
+
+// series are the figures that must be flat.
+func (h *holding) series() []series {
+	name := h.process.spec.Name + " "
+	list := []series{
+		{name: name + "goroutines", leak: 1, noise: 12},
+		{name: name + "heap", unit: "KiB", leak: 16, noise: 1 << 10},
+		{name: name + "private memory", unit: "KiB", leak: 64, noise: 8 << 10},
+		{name: name + "descriptors", leak: 1, noise: 6},
+	}
+	for _, s := range h.samples {
+		for n, v := range []int64{int64(s.Goroutines), s.Heap >> 10, s.Private >> 10, int64(s.Descriptors)} {
+			list[n].values = append(list[n].values, v)
+		}
+	}
+	return list
+}
+
+// look says what the last sample has, and what it should not have.
+func (h *holding) look(s *soak) (text string, faults []string) {
+	last := h.samples[len(h.samples)-1]
+	_, port, _ := net.SplitHostPort(s.registry.Address())
+	registry, _ := strconv.Atoi(port)
+	alive := map[int]*process{}
+	for _, slot := range s.slots {
+		alive[slot.now.spec.Port], alive[slot.now.spec.Metadata] = slot.now, slot.now
+	}
+	for _, p := range s.steady {
+		alive[p.spec.Port], alive[p.spec.Metadata] = p, p
+	}
+	counts := map[string]int{}
+	astray := map[connection]time.Time{}
+	for _, c := range last.Connections {
+		p := alive[c.Remote]
+		switch {
+		case !c.Open:
+			counts["closed"]++
+		case c.Local == h.process.spec.Port || c.Local == h.process.spec.Metadata:
+			counts["callers"]++
+		case c.Remote == registry || c.Remote == registry+1000: // Nacos: gRPC
+			counts["registry"]++
+		case p != nil:
+			counts[p.spec.Name]++
+		default:
+			counts["nobody"]++
+			astray[c] = last.At
+			if since, ok := h.astray[c]; ok {
+				astray[c] = since
+			}
+			if d := last.At.Sub(astray[c]); d > astrayFor {
+				faults = append(faults, fmt.Sprintf("%s holds a connection to port %d, where nobody is, for %.0f s", h.process.spec.Name, c.Remote, d.Seconds()))
+			}
+		}
+	}
+	h.astray = astray
+	if n := counts["closed"]; n > closedNow {
+		faults = append(faults, fmt.Sprintf("%s holds %d sockets that are closed, want at most %d", h.process.spec.Name, n, closedNow))
+	}
+	if h.process.spec.Role == "consumer" {
+		for _, p := range alive {
+			if n, most := counts[p.spec.Name], 1+s.unclosed(p); n > most {
+				faults = append(faults, fmt.Sprintf("%s holds %d connections to %s, want at most %d", h.process.spec.Name, n, p.spec.Name, most))
+			}
+		}
+	}
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(counts)) {
+		parts = append(parts, fmt.Sprintf("%s %d", name, counts[name]))
+	}
+	slices.Sort(faults)
+	return fmt.Sprintf("%s: %d goroutines, heap %d KiB, private %d KiB, %d descriptors; connections: %s",
+		h.process.spec.Name, last.Goroutines, last.Heap>>10, last.Private>>10, last.Descriptors, strings.Join(parts, ", ")), slices.Compact(faults)
+}
+
+// unclosed is how many connections beside its one a caller may hold to p because
+// dubbo-go cannot close them: over Triple, one with each endpoint at the address that
+// was given up while somebody listened there. That is the one of the process before,
+// and one for each event that p outlived.
+func (s *soak) unclosed(p *process) int {
+	if s.cell.protocol != "tri" || slices.Contains(s.steady, p) {
+		return 0
+	}
+	return 1 + s.outlived[p]
+}
