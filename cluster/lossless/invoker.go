@@ -196,6 +196,7 @@ func (i *Invoker) run(c *call) result.Result {
 		if v.outcome == endpoint.Answered {
 			return res
 		}
+		never = never && v.outcome != endpoint.Unknown
 		if !i.again(c, e, d, v, res) {
 			if never && d.Last && e.Spent() { // there may be more of its kind, but it may try no more
 				return i.nobody(endpoint.ErrNoEndpoint, res)
@@ -205,7 +206,7 @@ func (i *Invoker) run(c *call) result.Result {
 		if i.triple && c.unary { // what is left of its time, no new timeout
 			c.bound()
 		}
-		last, never = res, never && v.outcome != endpoint.Unknown
+		last = res
 	}
 }
 

@@ -3,13 +3,17 @@
 package lossless
 
 import (
+	"context"
 	"errors"
+	"io"
 	"net"
 	"syscall"
 	"testing"
 	"time"
 
 	"dubbo.apache.org/dubbo-go/v3/common/constant"
+	"dubbo.apache.org/dubbo-go/v3/protocol/base"
+	"dubbo.apache.org/dubbo-go/v3/protocol/result"
 
 	"github.com/graylane/graylane/cluster/endpoint"
 	"github.com/graylane/graylane/filter/tag"
@@ -153,6 +157,26 @@ func TestManyAreGone(t *testing.T) {
 			if got := node.calls.Load(); got != 1 {
 				t.Errorf("%s: node %d was tried %d times, want once", protocol, n, got)
 			}
+		}
+	}
+}
+
+// TestUnknownIsNotNobody: a call that may have been executed is not said to have found
+// nobody, though its endpoint is called no more.
+func TestUnknownIsNotNobody(t *testing.T) {
+	for _, protocol := range protocols {
+		r := newRig(t, protocol, "")
+		n := r.nodes[0]
+		n.e.SetRemoved(true)
+		n.answer = func(context.Context, base.Invocation) result.Result {
+			n.e.SetOutlier(true) // by another call, meanwhile
+			return &result.RPCResult{Err: io.ErrUnexpectedEOF}
+		}
+		if err := r.call(nil); !errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, endpoint.ErrNoEndpoint) {
+			t.Errorf("%s: %v, want what the endpoint said and nothing else", protocol, err)
+		}
+		if !n.e.Spent() {
+			t.Errorf("%s: it is still called", protocol)
 		}
 	}
 }

@@ -61,7 +61,7 @@ func useAll(address string) {
 //  2. Nothing is in the working folder, or beside the executable, where dubbo-go and
 //     the SDK would write.
 //  3. Each has its folder among the temporary files; nobody else has one.
-func testFolders(t *testing.T, s *rig.Server) {
+func testFolders(t *testing.T, s *rig.Server) { //nolint:thelper // TestNacos lists it: it is the test itself
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
