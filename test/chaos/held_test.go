@@ -101,15 +101,19 @@ func (h *holding) look(s *soak) (text string, faults []string) {
 		h.process.spec.Name, last.Goroutines, last.Heap>>10, last.Private>>10, last.Descriptors, strings.Join(parts, ", ")), slices.Compact(faults)
 }
 
-// mayHave is how many connections a caller may hold to p: over dubbo a full pool; over
-// Triple one, and those that dubbo-go cannot close, one with each endpoint at the
+// mayHave is how many connections a caller may hold to p: over dubbo a full pool, and
+// where another process was at the address before, what the pool to that one connected
+// again; over Triple one, and those that dubbo-go cannot close, one with each endpoint at the
 // address that was given up while somebody listened there. That is the one of the
 // process before, and one for each event that p outlived.
 func (s *soak) mayHave(p *process) int {
+	steady := slices.Contains(s.steady, p)
 	switch {
-	case s.cell.protocol == "dubbo":
+	case s.cell.protocol == "dubbo" && steady:
 		return pooled
-	case slices.Contains(s.steady, p):
+	case s.cell.protocol == "dubbo":
+		return 2 * pooled
+	case steady:
 		return 1
 	}
 	return 2 + s.outlived[p]
