@@ -55,7 +55,7 @@ type mode struct {
 	direct     bool // no registry: the addresses are in the reference
 	chooses    bool // once a reference, not once a call: each call gets a reference of its own
 	forks      int  // a call goes to so many at once, and returns with the first answer
-	measures   bool // by a measure of its own, which may give a newcomer nothing or all
+	measures   bool // by a measure of its own: it may keep away from a provider as if it knew, or come to it late
 	dial       func(t *testing.T, options ...client.ReferenceOption) caller
 }
 
@@ -248,6 +248,19 @@ func (m mode) ramp(t *testing.T, protocol string) string {
 	return "no"
 }
 
+// enough bounds the calls until one that chooses by its own measure has come to a
+// provider that it does not know of anything bad.
+const enough = 5_000
+
+// comes calls until a provider has been tried n times more, and reports whether it was.
+func (m mode) comes(p *provider, n int64, dialOne func() caller) bool {
+	c, want := dialOne(), p.attempts.Load()+n
+	for calls := 0; p.attempts.Load() < want && calls < enough; calls++ {
+		_ = c(context.Background(), untagged())
+	}
+	return p.attempts.Load() >= want
+}
+
 // reroute: one provider of three refuses all calls, or is not there: none ran
 // there. Are they all executed elsewhere?
 func (m mode) reroute(t *testing.T, protocol string) string {
@@ -257,7 +270,20 @@ func (m mode) reroute(t *testing.T, protocol string) string {
 		fleet[1].answer = bad
 		dialOne, _ := m.over(t, protocol, fleet...)
 		const n = 40
+		if m.measures && !m.comes(fleet[1], 1, dialOne) {
+			return false // nor elsewhere: nobody knows
+		}
+		for _, p := range fleet {
+			p.attempts.Store(0)
+			p.executed.Store(0)
+		}
 		failed := m.calls(n, dialOne, untagged)
+		if m.measures { // whoever came to it failed, and nobody else
+			if tried := fleet[1].attempts.Load(); int64(failed) != tried || fleet[0].executed.Load()+fleet[2].executed.Load() != n-tried {
+				t.Errorf("%d of %d calls tried the bad one, %d failed", tried, n, failed)
+			}
+			return false
+		}
 		return failed == 0 && fleet[0].executed.Load()+fleet[2].executed.Load() == n
 	}
 	refused, undialled := all(refuses(protocol)), all(dead)
@@ -284,6 +310,9 @@ func (m mode) outliers(t *testing.T, protocol string) string {
 		if found {
 			fleet[1].state(t, m.known(fleet[1])).SetOutlier(true)
 		}
+		if m.measures && !found && m.comes(fleet[1], 2, dialOne) {
+			continue // it was tried again
+		}
 		m.calls(n, dialOne, untagged)
 		switch tried := fleet[1].attempts.Load(); {
 		case !found && tried <= 1:
@@ -308,7 +337,7 @@ func (m mode) known(p *provider) string {
 func (m mode) drain(t *testing.T, protocol string) string {
 	t.Helper()
 	const n = 40 // a third of them missing one of three is 1 in 10^7
-	heard := func(leave func(p *provider, relist func(...*provider), fleet []*provider)) bool {
+	heard := func(leave func(p *provider, relist func(...*provider), fleet []*provider), told bool) bool {
 		fleet := several(t, protocol, "", 3)
 		dialOne, relist := m.over(t, protocol, fleet...)
 		for deadline := time.Now().Add(patience); fleet[1].attempts.Load() == 0 && time.Now().Before(deadline); {
@@ -317,6 +346,9 @@ func (m mode) drain(t *testing.T, protocol string) string {
 		leave(fleet[1], relist, fleet)
 		m.calls(n, dialOne, untagged)
 		before := fleet[1].attempts.Load()
+		if m.measures && !told {
+			return !m.comes(fleet[1], 1, dialOne)
+		}
 		if failed := m.calls(n, dialOne, untagged); failed > 0 {
 			t.Errorf("%d calls failed beside one that leaves", failed)
 		}
@@ -324,9 +356,9 @@ func (m mode) drain(t *testing.T, protocol string) string {
 	}
 	said := heard(func(p *provider, _ func(...*provider), _ []*provider) {
 		p.answer = says(protocol, tag.StateClosing+";"+p.incarnation())
-	})
-	marked := heard(func(p *provider, _ func(...*provider), _ []*provider) { p.state(t, m.known(p)).MarkClosing() })
-	dropped := m.direct || heard(func(_ *provider, relist func(...*provider), fleet []*provider) { relist(fleet[0], fleet[2]) })
+	}, false)
+	marked := heard(func(p *provider, _ func(...*provider), _ []*provider) { p.state(t, m.known(p)).MarkClosing() }, true)
+	dropped := m.direct || heard(func(_ *provider, relist func(...*provider), fleet []*provider) { relist(fleet[0], fleet[2]) }, true)
 	switch {
 	case said && marked && dropped:
 		return "yes"
@@ -364,13 +396,7 @@ func TestTable(t *testing.T) {
 		for _, protocol := range []string{constant.TriProtocol, constant.DubboProtocol} {
 			t.Run(name+"/"+protocol, func(t *testing.T) {
 				for _, column := range columns {
-					got, says := tests[column](m, t, protocol), row[column].of(protocol)
-					// One that chooses by its own measure may keep away from an endpoint by
-					// chance, as if it knew.
-					for tries := 1; m.measures && got != says && tries < 5; tries++ {
-						got = tests[column](m, t, protocol)
-					}
-					if got != says {
+					if got, says := tests[column](m, t, protocol), row[column].of(protocol); got != says {
 						t.Errorf("%s: %q, the table says %q", column, got, says)
 					}
 				}
