@@ -4,7 +4,9 @@ package lossless
 
 import (
 	"errors"
+	"fmt"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -154,6 +156,58 @@ func TestOwnRouterCosts(t *testing.T) {
 	first := r.routers.narrow(d.Pool, call1("Place", nil))
 	if again := r.routers.narrow(d.Pool, call1("Place", nil)); again != first || first.Len() != 1 {
 		t.Errorf("built twice, %d endpoints", first.Len())
+	}
+	// Calls for which the routers leave other parts of the lane, in turn.
+	keep := func(n int) *endpoint.Pool {
+		own.keeps = func(i base.Invoker) bool { return i == base.Invoker(r.nodes[n]) }
+		return r.routers.narrow(d.Pool, call1("Place", nil))
+	}
+	second := keep(1)
+	for range 3 {
+		if keep(0) != first || keep(1) != second || first == second {
+			t.Fatal("calls of two kinds take the results from each other")
+		}
+	}
+	// What belongs to a snapshot that is gone is dropped with the next new result.
+	r.set(r.nodes...)
+	d, err = r.view.cur.Load().Route("", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keep(0)
+	if known := *r.routers.known.Load(); len(known) != 1 || known[0].of != d.Pool {
+		t.Errorf("%d results are kept", len(known))
+	}
+}
+
+// BenchmarkKnown: what calls look up is found in the same time in a lane of 10 and of
+// 10,000: the one that calls stick to, and in mode observe the one that served.
+func BenchmarkKnown(b *testing.B) {
+	for _, n := range []int{10, 10_000} {
+		table := new(endpoint.Table)
+		list := make(fixed, n)
+		for i := range list {
+			u := common.NewURLWithOptions(common.WithIp("127.0.0.1"), common.WithPort(strconv.Itoa(i)))
+			list[i] = &endpoint.Endpoint{Instance: table.Acquire(u.Location, "a", "order", endpoint.Birth{}), Invoker: base.NewBaseInvoker(u), Weight: 100}
+		}
+		pool, last := endpoint.NewPool(list, endpoint.Ramp{Exponent: 1, Boost: 1}), list[n-1]
+		b.Run(fmt.Sprintf("sticky/n=%d", n), func(b *testing.B) {
+			s := newSticky(common.NewURLWithOptions(common.WithParamsValue(constant.StickyKey, "true")))
+			s.keep("", pool, last)
+			for b.Loop() {
+				if s.of("", pool) != last {
+					b.Fatal("lost")
+				}
+			}
+		})
+		b.Run(fmt.Sprintf("observe/n=%d", n), func(b *testing.B) {
+			o := &observed{decide: &Invoker{view: &view{src: list}}}
+			for b.Loop() {
+				if o.find(last.Invoker) != last {
+					b.Fatal("lost")
+				}
+			}
+		})
 	}
 }
 
