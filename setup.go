@@ -126,6 +126,7 @@ func (processor) PostProcessReferenceConfig(u *common.URL) {
 		setTimeout(u)
 	}
 	checkBalancers(u)
+	noteCheck(u)
 	cluster := u.GetParam(constant.ClusterKey, "")
 	switch {
 	case c.Mode == Observe:

@@ -8,6 +8,8 @@ import (
 	"dubbo.apache.org/dubbo-go/v3/common"
 	"dubbo.apache.org/dubbo-go/v3/common/constant"
 	"dubbo.apache.org/dubbo-go/v3/global"
+
+	"github.com/graylane/graylane/internal/meta"
 )
 
 // setTimeout gives a reference the timeout that dubbogo.yml sets for it: dubbo-go
@@ -82,4 +84,18 @@ func pick(sections map[string]*global.ReferenceConfig, u *common.URL) *global.Re
 // not written: dubbo-go then fills in the application's.
 func unsaid(section, reference, application string) bool {
 	return section == reference || section == "" || section == application
+}
+
+// noteCheck leaves at the reference whether the process is ready only with a provider
+// of it: `check` of its section in dubbogo.yml, else of the consumer.
+func noteCheck(u *common.URL) {
+	consumer, ok := attribute[*global.ConsumerConfig](u, constant.ConsumerConfigKey)
+	if !ok || consumer == nil {
+		return
+	}
+	check := consumer.Check
+	if r := yamlReference(consumer.References, u); r != nil && r.Check != nil {
+		check = *r.Check
+	}
+	u.SetAttribute(meta.Check, check)
 }

@@ -341,6 +341,7 @@ func (d *Directory) Destroy() {
 	for key := range watched { // nobody adds to it any more
 		graceful_shutdown.DefaultClosingDirectoryRegistry().Unregister(key, d)
 	}
+	d.live(false)
 	forgetWildcards(sources)
 	separate(d)
 }

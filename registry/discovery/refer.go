@@ -53,6 +53,7 @@ func Refer(u *common.URL) base.Invoker {
 		return nil
 	}
 	r := referenceOf(u, name != ours)
+	r.d.live(true)
 	r.d.override()
 	var sources []*source
 	for _, ref := range groupsOf(u.SubURL) {

@@ -41,6 +41,7 @@ type manager struct {
 	installOnce, exportedOnce, askedOnce, dueOnce, drainOnce, initOnce, signalsOnce, mappedOnce, finishOnce sync.Once
 
 	told      atomic.Bool // MarkReady
+	referred  atomic.Bool // all references could serve calls at one time
 	later     atomic.Bool // registrations wait for something: exports do not wait for them
 	shutdowns atomic.Bool // the program called Shutdown
 	signalled atomic.Pointer[os.Signal]
@@ -52,6 +53,7 @@ type manager struct {
 	checked   map[string]bool // locations whose port was tried
 	birth     birth
 	fixed     bool // a registration has succeeded: birth stays
+	decorated bool // a service is about to be exported, or has been
 	exports   int
 	exporting bool // a server has not exported all its services yet
 	outcome   outcome

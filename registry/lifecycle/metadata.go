@@ -31,6 +31,9 @@ const defaultWeight = 100
 // the environment variable GRAYLANE_TAG, the service's own dubbo.tag, byDefault,
 // the application's tag. A tag that is none ends the process with one line.
 func DecorateService(url *common.URL, byDefault string) {
+	process.mu.Lock()
+	process.decorated = true
+	process.mu.Unlock()
 	for _, s := range []string{
 		os.Getenv(EnvTag), url.GetParam(constant.Tagkey, ""),
 		byDefault, url.GetParam(constant.ApplicationTagKey, ""),

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/graylane/graylane/internal/conf"
+	"github.com/graylane/graylane/registry/discovery"
 )
 
 // probeName is the name of the check in dubbo-go's readiness probe.
@@ -22,9 +23,10 @@ var (
 	errWaiting = errors.New("nothing is registered yet, and nobody called lifecycle.MarkReady")
 )
 
-// MarkReady says that a process without registered services is ready: one that
-// only calls others, or one that serves without a registry. For others it means
-// nothing: they are ready when all registrations have succeeded.
+// MarkReady says that a process without registered services is ready: one that serves
+// without a registry, or that calls nobody either. One that only calls others is ready
+// without it when its references are. For others it means nothing: they are ready when
+// all registrations have succeeded.
 func MarkReady() { process.markReady() }
 
 func (m *manager) markReady() {
@@ -38,8 +40,9 @@ func (m *manager) markReady() {
 	}
 }
 
-// Ready reports whether the instance may get traffic: all registrations that it
-// asked for have succeeded, or it was told by [MarkReady], and it is not leaving.
+// Ready reports whether the instance may get traffic: all registrations that it asked
+// for have succeeded; where it asked for none, its references can serve calls, or it was
+// told by [MarkReady]; and it is not leaving.
 func Ready() bool { return process.readiness() == nil }
 
 func (m *manager) readiness() error {
@@ -53,7 +56,7 @@ func (m *manager) readiness() error {
 	case exporting:
 		return errExport
 	case len(regs) == 0 && !m.told.Load():
-		return errWaiting
+		return m.referring()
 	case len(regs) > 0 && m.later.Load() && !closed(m.due):
 		return errLater
 	}
@@ -63,6 +66,30 @@ func (m *manager) readiness() error {
 		}
 	}
 	return nil
+}
+
+// referring is the readiness of a process that registers nothing: that of its
+// references, once, for a provider that fails later is no reason to take its callers out.
+// One that was told what to wait for before it registers will register.
+func (m *manager) referring() error {
+	r := m.settings().Register
+	m.mu.Lock()
+	serves := m.decorated || r.Manual || r.Delay > 0 || len(m.checks) > 0 || len(m.before) > 0
+	m.mu.Unlock()
+	if serves {
+		return errWaiting
+	}
+	if m.referred.Load() {
+		return nil
+	}
+	references, err := discovery.Waiting()
+	if references == 0 {
+		return errWaiting
+	}
+	if err == nil {
+		m.referred.Store(true)
+	}
+	return err
 }
 
 func closed(c <-chan struct{}) bool {
