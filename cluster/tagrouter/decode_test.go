@@ -69,8 +69,8 @@ func TestDecodeFiles(t *testing.T) {
 				defined = append(defined, tag)
 			}
 		}
-		if !slices.Equal(r.Tags(), w.tags) || !slices.Equal(defined, w.defined) || r.Active() != w.active || r.Force() != w.force || r.Priority() != w.priority || r.App() != "order" || r.Source() != name {
-			t.Errorf("%s: tags %q, defined %q, active %t, force %t, priority %d; want %+v", name, r.Tags(), defined, r.Active(), r.Force(), r.Priority(), w)
+		if !slices.Equal(r.Tags(), w.tags) || !slices.Equal(defined, w.defined) || r.Active() != w.active || r.force != w.force || r.priority != w.priority || r.app != "order" || r.source != name {
+			t.Errorf("%s: tags %q, defined %q, active %t, force %t, priority %d; want %+v", name, r.Tags(), defined, r.Active(), r.force, r.priority, w)
 		}
 		for address, want := range map[string]bool{w.in: true, w.out: false} {
 			if address != "" && r.tags[0].matches(&candidate{address: address}, false) != want {
@@ -204,7 +204,7 @@ func TestStaticRule(t *testing.T) {
 	} {
 		r, err := StaticRule(tc.cfg)
 		if tc.faults == nil {
-			if err != nil || r.Active() != tc.active || r.App() != "order" || r.Force() != (tc.cfg.Force == &yes) {
+			if err != nil || r.Active() != tc.active || r.app != "order" || r.force != (tc.cfg.Force == &yes) {
 				t.Errorf("%s: %+v, %v", tc.name, r, err)
 			}
 			continue

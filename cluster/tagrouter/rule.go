@@ -33,19 +33,6 @@ type ruleTag struct {
 	everything bool // `match: []`: Dubbo Java lets all instances match
 }
 
-// App returns the provider application that the rule is for.
-func (r *Rule) App() string { return r.app }
-
-// Source says where the rule comes from, for people.
-func (r *Rule) Source() string { return r.source }
-
-// Priority is the rule's own word among several static rules of one application:
-// the highest wins. Default 0.
-func (r *Rule) Priority() int { return r.priority }
-
-// Force reports that calls for a tag that the rule defines do not fall back.
-func (r *Rule) Force() bool { return r.force }
-
 // Active reports that the rule is enabled, valid and names a tag. One that is not
 // routes nothing: instances are in the lanes of their own tags.
 func (r *Rule) Active() bool { return r != nil && r.enabled && r.valid && len(r.tags) > 0 }
