@@ -232,10 +232,16 @@ func TestRegistryThatHangs(t *testing.T) {
 		Shutdown: conf.Shutdown{QuietPeriod: 100 * time.Millisecond, Notice: 20 * time.Second, Timeout: 25 * time.Second, RegistryTimeout: 700 * time.Millisecond},
 	})
 	c.await("SAY ready")
-	if _, err := c.dial("tri", port)("web-1", "1ms"); err != nil {
+	call := c.dial("tri", port)
+	if _, err := call("web-1", "1ms"); err != nil {
 		t.Fatal(err)
 	}
 	signal := c.terminate()
+	for time.Since(signal) < 50*time.Millisecond { // it hears of the leave by an answer
+		if _, err := call("web-1", "1ms"); err != nil {
+			t.Fatal(err)
+		}
+	}
 	c.exit(0)
 	if took := time.Since(signal); took > 5*time.Second {
 		t.Errorf("took %v", took)
