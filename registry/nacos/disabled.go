@@ -10,6 +10,8 @@ import (
 	"strconv"
 
 	"github.com/nacos-group/nacos-sdk-go/v2/model"
+
+	"github.com/graylane/graylane/internal/nacoslogin"
 )
 
 // Nacos leaves an instance that its operator disabled out of the lists. Where others
@@ -58,9 +60,9 @@ func (s *shared) there(c *conn, key serviceKey, host model.Instance) (bool, erro
 	if token, err := s.token(ctx, c); err != nil {
 		return false, err
 	} else if token != "" {
-		q.Set("accessToken", token)
+		q.Set(tokenHeader, token)
 	}
-	status, body, err := do(ctx, http.MethodGet, "http://"+c.server+s.address.path+"/v1/ns/instance?"+q.Encode(), "")
+	status, body, err := nacoslogin.Do(ctx, http.MethodGet, "http://"+c.server+s.address.path+"/v1/ns/instance?"+q.Encode(), "")
 	if err != nil {
 		return false, err
 	}

@@ -28,6 +28,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/graylane/graylane/internal/meta"
+	"github.com/graylane/graylane/internal/nacoslogin"
 	rig "github.com/graylane/graylane/test/rig/nacos"
 )
 
@@ -285,7 +286,7 @@ func set(t *testing.T, s *rig.Server, name string, port int, params ...string) {
 	for i := 0; i < len(params); i += 2 {
 		v.Set(params[i], params[i+1])
 	}
-	status, body, err := do(t.Context(), http.MethodPut, "http://"+s.Address()+"/nacos/v1/ns/instance?"+v.Encode(), "")
+	status, body, err := nacoslogin.Do(t.Context(), http.MethodPut, "http://"+s.Address()+"/nacos/v1/ns/instance?"+v.Encode(), "")
 	if err != nil || status != http.StatusOK {
 		t.Fatalf("set %v of %s: %d %s %v", params, name, status, body, err)
 	}

@@ -14,6 +14,8 @@ import (
 	"github.com/dubbogo/gost/log/logger"
 	"github.com/nacos-group/nacos-sdk-go/v2/common/remote/rpc/rpc_request"
 	"github.com/nacos-group/nacos-sdk-go/v2/model"
+
+	"github.com/graylane/graylane/internal/nacoslogin"
 )
 
 // errClosed reports that the object was destroyed.
@@ -32,11 +34,11 @@ type shared struct {
 	address address
 	users   int // guarded by pool.mu
 
-	ctx    context.Context
-	cancel context.CancelFunc
-	kick   chan struct{} // holds one token: there is something to do
-	login  login
-	asking sync.WaitGroup // after instances that a list lacks
+	ctx     context.Context
+	cancel  context.CancelFunc
+	kick    chan struct{} // holds one token: there is something to do
+	account nacoslogin.Account
+	asking  sync.WaitGroup // after instances that a list lacks
 
 	mu       sync.Mutex
 	ended    chan struct{} // closed when the keeper has ended; nil until it starts
@@ -62,7 +64,7 @@ func acquire(a address) *shared {
 	s := pool.open[a]
 	if s == nil {
 		s = &shared{
-			address: a, kick: make(chan struct{}, 1), changed: make(chan struct{}),
+			address: a, account: nacoslogin.Account{Username: a.username, Password: a.password}, kick: make(chan struct{}, 1), changed: make(chan struct{}),
 			services: make(map[serviceKey]*service), topics: make(map[serviceKey]*topic),
 		}
 		s.ctx, s.cancel = context.WithCancel(context.Background())
@@ -164,7 +166,7 @@ func (s *shared) send(ctx context.Context, c *conn, r rpc_request.IRequest) (*an
 	a, err := c.request(ctx, r)
 	var no *refusal
 	if errors.As(err, &no) && no.code == codeForbidden {
-		s.login.forget() // the next attempt logs in again
+		s.account.Forget(r.GetHeaders()[tokenHeader]) // the next attempt logs in again
 	}
 	return a, err
 }

@@ -173,39 +173,9 @@ func TestDown(t *testing.T) {
 	}
 }
 
-// TestLogIn: the paths of Nacos 2 and of Nacos 3, and what is no token.
-func TestLogIn(t *testing.T) {
+// TestEndpoint: the lines of an address server.
+func TestEndpoint(t *testing.T) {
 	noLeak(t)
-	serve := func(path, body string, status int) string {
-		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if r.URL.Path != path || r.FormValue("username") != "u" || r.FormValue("password") != "p&=" {
-				w.WriteHeader(http.StatusNotFound)
-				return
-			}
-			w.WriteHeader(status)
-			_, _ = w.Write([]byte(body)) // the client sees it if it fails
-		}))
-		t.Cleanup(s.Close)
-		return s.URL + "/nacos"
-	}
-	good := `{"accessToken":"abc","tokenTtl":18000,"globalAdmin":true}`
-	for _, tc := range []struct {
-		path, body string
-		status     int
-		token      string
-	}{
-		{"/nacos/v1/auth/users/login", good, 200, "abc"},
-		{"/nacos/v3/auth/user/login", good, 200, "abc"},
-		{"/nacos/v1/auth/users/login", "unknown user!", 403, ""},
-		{"/nacos/v1/auth/users/login", "{}", 200, ""},
-		{"/nacos/v1/auth/users/login", "<html>", 200, ""},
-		{"/elsewhere", good, 200, ""},
-	} {
-		token, life, err := logIn(t.Context(), serve(tc.path, tc.body, tc.status), "u", "p&=")
-		if token != tc.token || (err == nil) != (tc.token != "") || err == nil && life != 5*time.Hour {
-			t.Errorf("%+v: got %q, %v, %v", tc, token, life, err)
-		}
-	}
 	list, err := fromEndpoint(t.Context(), strings.TrimSuffix(strings.TrimPrefix(serveLines(t, "10.0.0.1:8849\n\n 10.0.0.2 \n"), "http://"), "/"))
 	if err != nil || !slices.Equal(list, []string{"10.0.0.1:8849", "10.0.0.2:8848"}) {
 		t.Errorf("endpoint: got %v, %v", list, err)

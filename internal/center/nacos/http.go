@@ -5,7 +5,6 @@ package nacos
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -21,10 +20,7 @@ import (
 // a rule a few KB.
 const maxAnswer = 4 << 20
 
-const (
-	configs = "/v1/cs/configs"
-	login   = "/v1/auth/login"
-)
+const configs = "/v1/cs/configs"
 
 // answer is a response that came, whatever its status.
 type answer struct {
@@ -38,6 +34,14 @@ func (a answer) fault() error {
 	text, _, _ := strings.Cut(strings.TrimSpace(a.body), "\n")
 	return fmt.Errorf("status %d: %.200s", a.status, text)
 }
+
+// denied reports that the account may not have what was asked for.
+func (a answer) denied() bool {
+	return a.status == http.StatusForbidden || a.status == http.StatusUnauthorized
+}
+
+// refusal is the answer of a server that works, to this account.
+type refusal struct{ error }
 
 func (s *Source) do(ctx context.Context, method, server, path string, query, form url.Values, header http.Header) (answer, error) {
 	target := "http://" + server + path
@@ -70,7 +74,7 @@ func (s *Source) do(ctx context.Context, method, server, path string, query, for
 
 // ask is do with the account's token.
 func (s *Source) ask(ctx context.Context, method, server string, path string, query, form url.Values, header http.Header) (answer, error) {
-	token, err := s.authorize(ctx, server)
+	token, err := s.account.Token(ctx, "http://"+server)
 	if err != nil {
 		return answer{}, err
 	}
@@ -81,43 +85,10 @@ func (s *Source) ask(ctx context.Context, method, server string, path string, qu
 		header.Set("Authorization", "Bearer "+token)
 	}
 	a, err := s.do(ctx, method, server, path, query, form, header)
-	if err == nil && (a.status == http.StatusForbidden || a.status == http.StatusUnauthorized) {
-		s.tokenMu.Lock()
-		s.token = "" // log in again with the next attempt
-		s.tokenMu.Unlock()
+	if err == nil && a.denied() {
+		s.account.Forget(token) // the next attempt logs in again
 	}
 	return a, err
-}
-
-// authorize returns a valid token, "" where there is no account.
-func (s *Source) authorize(ctx context.Context, server string) (string, error) {
-	if s.username == "" {
-		return "", nil
-	}
-	s.tokenMu.Lock()
-	defer s.tokenMu.Unlock()
-	if s.token != "" && time.Now().Before(s.expires) {
-		return s.token, nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
-	defer cancel()
-	a, err := s.do(ctx, http.MethodPost, server, login, nil, url.Values{"username": {s.username}, "password": {s.password}}, nil)
-	if err != nil {
-		return "", fmt.Errorf("log in: %w", err)
-	}
-	if a.status != http.StatusOK {
-		return "", fmt.Errorf("log in as %s: %w", s.username, a.fault())
-	}
-	var got struct {
-		AccessToken string `json:"accessToken"`
-		TokenTTL    int64  `json:"tokenTtl"` // seconds
-	}
-	if err := json.Unmarshal([]byte(a.body), &got); err != nil || got.AccessToken == "" {
-		return "", fmt.Errorf("log in as %s: no token in the answer", s.username)
-	}
-	s.token = got.AccessToken
-	s.expires = time.Now().Add(time.Duration(got.TokenTTL) * time.Second * 9 / 10)
-	return s.token, nil
 }
 
 // get returns a text and its MD5, both "" if there is none.
@@ -133,9 +104,14 @@ func (s *Source) getFrom(ctx context.Context, server, group, key string) (text, 
 		query.Set("tenant", s.tenant)
 	}
 	a, err := s.ask(ctx, http.MethodGet, server, configs, query, nil, nil)
+	if err == nil && a.denied() && s.account.Username != "" { // by an old token, perhaps
+		a, err = s.ask(ctx, http.MethodGet, server, configs, query, nil, nil)
+	}
 	switch {
 	case err != nil:
 		return "", "", err
+	case a.denied():
+		return "", "", &refusal{a.fault()}
 	case a.status == http.StatusOK:
 		return a.body, cmp.Or(a.header.Get("Content-MD5"), sum(a.body)), nil
 	case a.status == http.StatusNotFound && strings.Contains(a.body, "config data not exist"):
@@ -166,6 +142,12 @@ func (s *Source) listen(ctx context.Context, entries []*entry) ([]string, error)
 	case http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusGone, http.StatusNotImplemented:
 		s.polling = true
 		return nil, nil
+	case http.StatusForbidden, http.StatusUnauthorized: // of one of them, or by an old token: each is asked for
+		all := make([]string, 0, len(entries))
+		for _, e := range entries {
+			all = append(all, e.group+"\x02"+e.key)
+		}
+		return all, nil
 	default:
 		return nil, a.fault()
 	}

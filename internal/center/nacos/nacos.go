@@ -17,6 +17,7 @@ import (
 	"context"
 	"crypto/md5" //nolint:gosec // what Nacos compares texts by
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -30,6 +31,7 @@ import (
 	"github.com/dubbogo/gost/log/logger"
 
 	"github.com/graylane/graylane/internal/center"
+	"github.com/graylane/graylane/internal/nacoslogin"
 )
 
 // Name is the protocol in dubbogo.yml.
@@ -45,6 +47,8 @@ const (
 	hold = 10500 * time.Millisecond
 	// late is when an unanswered request is given up: a server that hangs is found.
 	late = hold + 4500*time.Millisecond
+	// refusedFor is how long a text that the account may not read is left alone.
+	refusedFor = 10 * time.Second
 	// settle is for how long after a failure "there is no such text" is not
 	// believed: a server that starts may say so before it has loaded its texts.
 	settle = 3 * time.Second
@@ -52,12 +56,11 @@ const (
 
 // Source is a [center.Source].
 type Source struct {
-	servers  []string // host:port/context
-	groups   []string
-	tenant   string
-	username string
-	password string
-	http     *http.Client
+	servers []string // host:port/context
+	groups  []string
+	tenant  string
+	account nacoslogin.Account
+	http    *http.Client
 
 	ctx  context.Context // of the loop; ends with Close
 	end  context.CancelFunc
@@ -73,10 +76,6 @@ type Source struct {
 	failures int
 	failed   time.Time
 	polling  bool // the server cannot hold requests: ask every second
-
-	tokenMu sync.Mutex
-	token   string
-	expires time.Time
 }
 
 // entry is one text that somebody follows. Its fields below tell belong to the loop.
@@ -87,6 +86,7 @@ type entry struct {
 	gone  chan struct{} // closed when the follower has left
 	read  bool          // text and md5 are what the server had
 	stale bool          // but it has something else now
+	deny  time.Time     // when the server refused to give it, zero if it did not
 	text  string
 	md5   string // "" with a text: the server had none when it was asked last
 }
@@ -102,7 +102,7 @@ func New(u *common.URL) (*Source, error) {
 		}
 	}
 	s := &Source{
-		tenant: u.GetParam(constant.ConfigNamespaceKey, ""), username: u.Username, password: u.Password,
+		tenant: u.GetParam(constant.ConfigNamespaceKey, ""), account: nacoslogin.Account{Username: u.Username, Password: u.Password},
 		wake: make(chan struct{}, 1),
 		http: &http.Client{Transport: &http.Transport{
 			Proxy:               http.ProxyFromEnvironment,
@@ -200,13 +200,19 @@ func (s *Source) round(ctx context.Context) error {
 	}
 	idle := false
 	for _, e := range entries {
-		if e.read && !e.stale {
+		if e.read && !e.stale || e.denied() {
 			continue
 		}
 		text, md5sum, err := s.get(ctx, e.group, e.key)
+		var no *refusal
+		if errors.As(err, &no) {
+			s.leave(e, no)
+			continue
+		}
 		if err != nil {
 			return err
 		}
+		e.deny = time.Time{}
 		idle = idle || e.read && md5sum == e.md5
 		if left := settle - time.Since(s.failed); text == "" && e.text != "" && left > 0 {
 			s.keep(e, left)
@@ -231,7 +237,20 @@ func (s *Source) round(ctx context.Context) error {
 		}
 		return nil
 	}
-	return s.await(ctx, entries)
+	return s.await(ctx, slices.DeleteFunc(entries, (*entry).denied))
+}
+
+// denied reports that the server has refused to give the text, a short while ago.
+func (e *entry) denied() bool { return !e.deny.IsZero() && time.Since(e.deny) < refusedFor }
+
+// leave leaves a text alone for a while that the account may not read; the others are
+// followed meanwhile. It keeps what it has.
+func (s *Source) leave(e *entry, no *refusal) {
+	if e.deny.IsZero() {
+		logger.Errorf("[graylane] nacos %s: %s in group %s: %v; asking again every %v", s.servers[s.server], e.key, e.group, no, refusedFor)
+	}
+	e.deny, e.stale = time.Now(), true
+	time.AfterFunc(refusedFor, s.poke)
 }
 
 // keep leaves e the text that it has, which the server does not have right after an
@@ -261,7 +280,13 @@ func (s *Source) await(ctx context.Context, entries []*entry) error {
 		case <-ended:
 		}
 	}()
-	changed, err := s.listen(ctx, entries)
+	var changed []string
+	var err error
+	if len(entries) > 0 {
+		changed, err = s.listen(ctx, entries)
+	} else {
+		<-ctx.Done() // all are refused; one is asked for again soon
+	}
 	close(ended)
 	<-watching
 	if woken {

@@ -34,7 +34,8 @@ type server struct {
 	down       bool        // answers 503, also those who wait
 	refused    []time.Time // when
 	noListener bool
-	nonsense   bool // says that everything changes all the time
+	denied     string // "group/key/tenant" that the account may not read
+	nonsense   bool   // says that everything changes all the time
 }
 
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -63,8 +64,14 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "no right", http.StatusForbidden)
 	case path == configs:
 		s.mu.Lock()
-		text, ok := s.texts[r.Form.Get("group")+"/"+r.Form.Get("dataId")+"/"+r.Form.Get("tenant")]
+		key := r.Form.Get("group") + "/" + r.Form.Get("dataId") + "/" + r.Form.Get("tenant")
+		text, ok := s.texts[key]
+		denied := s.denied == key
 		s.mu.Unlock()
+		if denied {
+			http.Error(w, "no right", http.StatusForbidden)
+			return
+		}
 		if !ok {
 			http.Error(w, "config data not exist", http.StatusNotFound)
 			return
@@ -220,6 +227,9 @@ func expect(t *testing.T, told <-chan string, want string) {
 	}
 }
 
+// login is the path of Nacos 1 and 2.
+const login = "/v1/auth/users/login"
+
 // TestAddress: what of dubbogo.yml leads where.
 func TestAddress(t *testing.T) {
 	for _, tc := range []struct {
@@ -292,6 +302,31 @@ func TestAccount(t *testing.T) {
 	if err := wrong.Check(ctx); err == nil || !strings.Contains(err.Error(), "log in as me") || strings.Contains(err.Error(), "wrong-one") {
 		t.Errorf("Check with a wrong password: %v, want the account without the password", err)
 	}
+}
+
+// TestRefusedText: a text that the account may not read keeps no other one waiting, and
+// is read once it may.
+func TestRefusedText(t *testing.T) {
+	h := &server{denied: "shop/k/", texts: map[string]string{"dubbo/k/": "a", "shop/k/": "b"}}
+	s := newSource(t, serve(t, h))
+	refused, told := follow(t, s, "shop"), follow(t, s, "dubbo")
+	expect(t, told, "a")
+	h.put("dubbo/k/", "c")
+	expect(t, told, "c")
+	h.put("dubbo/k/", "d")
+	expect(t, told, "d")
+	select {
+	case text := <-refused:
+		t.Errorf("told %q that is refused", text)
+	default:
+	}
+	if n := h.count(configs); n > 20 {
+		t.Errorf("asked %d times for two texts", n)
+	}
+	h.mu.Lock()
+	h.denied = ""
+	h.mu.Unlock()
+	expect(t, refused, "b")
 }
 
 // TestNoListener: a server without long polling is asked every second.

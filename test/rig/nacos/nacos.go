@@ -17,7 +17,9 @@ package nacos
 
 import (
 	"context"
+	"crypto/sha512"
 	_ "embed"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -66,9 +68,11 @@ type Server struct {
 // later Start in the same dir serves the same address again (with the data that
 // was stored there, or empty if its folder "home" was removed).
 //
+// properties are further ones of the server, "key=value", such as those of [Accounts].
+//
 // Errors name what is missing (see [Missing]), or hold the end of the server's
 // log.
-func Start(ctx context.Context, dir string) (*Server, error) {
+func Start(ctx context.Context, dir string, properties ...string) (*Server, error) {
 	if err := Missing(); err != nil {
 		return nil, err
 	}
@@ -87,7 +91,7 @@ func Start(ctx context.Context, dir string) (*Server, error) {
 		if err != nil {
 			return nil, err
 		}
-		s, err := start(ctx, dir, port, classpath)
+		s, err := start(ctx, dir, port, classpath, properties)
 		if err == nil {
 			return s, nil
 		}
@@ -148,7 +152,7 @@ func (s *Server) Empty() error {
 	return nil
 }
 
-func start(ctx context.Context, dir string, port int, classpath string) (*Server, error) {
+func start(ctx context.Context, dir string, port int, classpath string, properties []string) (*Server, error) {
 	home := filepath.Join(dir, "home")
 	for _, sub := range []string{"conf", "logs", "data"} {
 		if err := os.MkdirAll(filepath.Join(home, sub), 0o750); err != nil {
@@ -156,7 +160,7 @@ func start(ctx context.Context, dir string, port int, classpath string) (*Server
 		}
 	}
 	logPath := filepath.Join(dir, child.LogName)
-	proc, err := child.Start(dir, append([]string{"java"}, arguments(dir, home, port, classpath)...), nil, func(string) {})
+	proc, err := child.Start(dir, append([]string{"java"}, arguments(dir, home, port, classpath, properties)...), nil, func(string) {})
 	if err != nil {
 		return nil, err
 	}
@@ -168,9 +172,9 @@ func start(ctx context.Context, dir string, port int, classpath string) (*Server
 }
 
 // arguments returns the command line of the JVM.
-func arguments(dir, home string, port int, classpath string) []string {
+func arguments(dir, home string, port int, classpath string, properties []string) []string {
 	logs := filepath.Join(home, "logs")
-	return []string{
+	list := []string{
 		"-Xms128m", "-Xmx256m", "-Xss512k",
 		// One short-lived server on a small machine: start quickly rather than run fast.
 		"-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
@@ -185,7 +189,23 @@ func arguments(dir, home string, port int, classpath string) []string {
 		"-Dspring.main.banner-mode=off",
 		"-Dnacos.core.auth.enabled=false",
 		"-Dnacos.standalone=true",
-		"-cp", classpath, "com.alibaba.nacos.Nacos",
+	}
+	for _, p := range properties {
+		list = append(list, "-D"+p) // the last of a key wins
+	}
+	return append(list, "-cp", classpath, "com.alibaba.nacos.Nacos")
+}
+
+// Accounts are the properties of a server that wants its only account, the user nacos
+// with the password nacos. Its tokens live so long (whole seconds); a token that was
+// made with another secret is none.
+func Accounts(life time.Duration, secret string) []string {
+	key := sha512.Sum512([]byte(secret))
+	return []string{
+		"nacos.core.auth.enabled=true", "nacos.core.auth.system.type=nacos",
+		"nacos.core.auth.server.identity.key=rig", "nacos.core.auth.server.identity.value=rig",
+		"nacos.core.auth.plugin.nacos.token.secret.key=" + base64.StdEncoding.EncodeToString(key[:]),
+		"nacos.core.auth.plugin.nacos.token.expire.seconds=" + strconv.Itoa(int(life.Seconds())),
 	}
 }
 
