@@ -48,9 +48,9 @@ func TestRegistrationIsRetried(t *testing.T) {
 			if err := r.submit(func(registry.Registry) error { done = true; return nil }); err != nil {
 				t.Fatal(err)
 			}
-			want := []time.Duration{0, 100, 300, 700, 1500, 3100, 6300, 11300, 16300, 21300}
-			for i := range want {
-				want[i] *= time.Millisecond
+			var want []time.Duration
+			for _, ms := range []int{0, 100, 300, 700, 1500, 3100, 6300, 11300, 16300, 21300} {
+				want = append(want, time.Duration(ms)*time.Millisecond)
 			}
 			if leaves {
 				time.Sleep(time.Second)

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//nolint:thelper // the functions that TestNacos lists are the tests themselves
 package nacos
 
 import (
