@@ -36,6 +36,11 @@ func TestAccounts(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = s.Close() })
+		eventually(t, "it knows its account, some seconds after it serves", func() bool {
+			a := nacoslogin.Account{Username: "nacos", Password: "nacos"}
+			_, err := a.Token(t.Context(), "http://"+s.Address()+"/nacos")
+			return err == nil
+		})
 		return s
 	}
 	s := run("one")
