@@ -49,7 +49,7 @@ func TestAccounts(t *testing.T) {
 
 	// 1.
 	for _, params := range [][]string{nil, {constant.NacosUsername, "nacos", constant.NacosPassword, "wrong-one"}} {
-		u := registryURL(s.Address(), append(params, constant.RegistryTimeoutKey, "2s")...)
+		u := registryURL(s.Address(), append(params, constant.RegistryTimeoutKey, "8s")...)
 		r := newRegistry(t, u)
 		err := r.Register(provider(service, "tri", 1))
 		if err == nil || strings.Contains(err.Error(), "wrong-one") || params != nil && !strings.Contains(err.Error(), "log in as nacos") {
