@@ -225,7 +225,7 @@ func (i *Invoker) nobody(err error, last result.Result) result.Result {
 // that another instance may still serve.
 func (i *Invoker) because(err, last error) error {
 	if class, _, ok := exception(last); ok && class == tag.RefusedClass {
-		return fmt.Errorf("%w; the last that was tried: %s", err, last)
+		return fmt.Errorf("%w; the last that was tried: %s", err, last.Error())
 	}
 	return fmt.Errorf("%w; the last that was tried: %w", err, last)
 }

@@ -26,7 +26,7 @@ func dropPackets() error {
 		if family, err := syscall.GetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_DOMAIN); err != nil || family != syscall.AF_INET && family != syscall.AF_INET6 {
 			continue
 		}
-		if err := syscall.AttachLsf(fd, []syscall.SockFilter{{Code: syscall.BPF_RET | syscall.BPF_K}}); err != nil {
+		if err := syscall.AttachLsf(fd, []syscall.SockFilter{{Code: syscall.BPF_RET | syscall.BPF_K}}); err != nil { //nolint:staticcheck // golang.org/x/sys would be a dependency for this line
 			return fmt.Errorf("fd %d: %w", fd, err)
 		}
 		dropped++
