@@ -4,6 +4,7 @@ package propagate_test
 
 import (
 	"context"
+	"maps"
 	"testing"
 
 	"dubbo.apache.org/dubbo-go/v3/common/constant"
@@ -35,9 +36,7 @@ func (l *listener) InvokeTold(_ context.Context, _ base.Invocation, c told.Call)
 func TestTold(t *testing.T) {
 	plain := func(more map[string]any) map[string]any {
 		m := map[string]any{constant.TimeoutKey: "", constant.RetriesKey: ""}
-		for k, v := range more {
-			m[k] = v
-		}
+		maps.Copy(m, more)
 		return m
 	}
 	gray := tag.NewContext(context.Background(), "gray")

@@ -243,7 +243,7 @@ func share(r *results) row {
 		what: "warm-up share, 10 instances, 10 slices, 1,000,000 picks a slice, fixed seed", target: "at most 0.3 points off",
 		missing: true, met: true,
 	}
-	var parts []string
+	parts := make([]string, 0, len(r.shares))
 	for _, s := range r.shares {
 		parts = append(parts, fmt.Sprintf("%s: %.3f points", s.what, s.points))
 		out.missing = false
