@@ -84,8 +84,8 @@ func (v *view) fresh(untold bool) *tagrouter.Snapshot {
 	return v.build()
 }
 
-// refresh returns a snapshot of what is known now, also of what nobody has told yet.
-func (v *view) refresh() *tagrouter.Snapshot { return v.fresh(true) }
+// refresh makes the snapshot one of what is known now, also of what nobody has told yet.
+func (v *view) refresh() { v.fresh(true) }
 
 // build makes the snapshot. v.mu is held.
 func (v *view) build() *tagrouter.Snapshot {
