@@ -3,6 +3,7 @@
 package endpoint
 
 import (
+	"slices"
 	"sync"
 
 	"dubbo.apache.org/dubbo-go/v3/protocol/base"
@@ -52,9 +53,45 @@ func (p *Pool) Foreign() *Foreign {
 			}
 			f.Weight += e.Weight
 		}
-		p.foreign = f
+		p.foreign.Store(f)
 	})
-	return p.foreign
+	return p.foreign.Load()
+}
+
+// Prepare makes for the pools of a new snapshot what was asked for of those of the
+// last one, so that the first call after a push need not: the balancers' view of the
+// pool, and the hash rings, which are taken over where the addresses are the same.
+func Prepare(pools, last []*Pool) {
+	var asked bool
+	made := map[int][]*Foreign{} // by replicas
+	for _, p := range last {
+		f := p.foreign.Load()
+		if f == nil {
+			continue
+		}
+		asked = true
+		f.rings.Range(func(replicas, _ any) bool {
+			n := replicas.(int) //nolint:errcheck // nothing else is stored
+			made[n] = append(made[n], f)
+			return true
+		})
+	}
+	if !asked {
+		return
+	}
+	for _, p := range pools {
+		f := p.Foreign()
+		for replicas, before := range made {
+			for _, b := range before {
+				if slices.EqualFunc(p.list, b.pool.list, func(a, b *Endpoint) bool { return a.Address == b.Address }) {
+					old := b.Ring(replicas)
+					f.rings.LoadOrStore(replicas, func() *ring.Ring { return old })
+					break
+				}
+			}
+			f.Ring(replicas)
+		}
+	}
 }
 
 // Find returns the endpoint of an invoker, nil if the pool has none of it.

@@ -208,8 +208,9 @@ func (i *Instance) Strike() int { return int(i.strikes.Add(1)) }
 
 func (i *Instance) set(bit uint32) (news bool) { return i.flags.Or(bit)&bit == 0 }
 
+// changed tells the watchers. Of one that nobody references nobody has to know.
 func (i *Instance) changed() {
-	if i.table != nil {
+	if i.table != nil && i.flags.Load()&gone == 0 {
 		i.table.notify()
 	}
 }

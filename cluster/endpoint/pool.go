@@ -4,6 +4,7 @@ package endpoint
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"dubbo.apache.org/dubbo-go/v3/protocol/base"
@@ -32,7 +33,7 @@ type Pool struct {
 	plain     []base.Invoker // made when first asked for
 	plainOnce sync.Once
 
-	foreign     *Foreign // see Pool.Foreign
+	foreign     atomic.Pointer[Foreign] // see Pool.Foreign
 	foreignOnce sync.Once
 }
 

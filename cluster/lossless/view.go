@@ -109,6 +109,9 @@ func (v *view) build() *tagrouter.Snapshot {
 		v.warned = true
 		logger.Warnf("[graylane] %s has no baseline: calls without tag are served by tagged instances, counted as fallback %q", v.service, tagrouter.Untagged)
 	}
+	if last := v.cur.Load(); last != nil {
+		endpoint.Prepare(s.Pools(), last.Pools())
+	}
 	v.cur.Store(s)
 	v.built.Store(news)
 	v.arm(s)
