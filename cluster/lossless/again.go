@@ -29,7 +29,10 @@ func (i *Invoker) again(c *call, e *endpoint.Endpoint, d *tagrouter.Decision, v 
 		free := c.attempts == 1 && v.refused != tag.RefusedOverloaded
 		more = more && c.unary && !c.late() && (free || i.pay(share))
 	case endpoint.Failed:
-		if v.down {
+		switch {
+		case v.doubt:
+			doubt(e.Instance, protocolOf(e), res.Error().Error())
+		case v.down:
 			eject(e.Instance, protocolOf(e), res.Error().Error())
 		}
 		more = more && !c.late() && (c.attempts == 1 || i.pay(share))

@@ -34,13 +34,18 @@ func neverSent(err error, text string) (never, down bool) {
 // gettyTimeout is what dubbo-go's getty client says when no answer came in time.
 const gettyTimeout = "maybe the client read timeout or fail to decode tcp stream in Writer.Write"
 
+// gettyClosed is what dubbo-getty says before it encodes a package (session.go,
+// WritePkg). dubbo-go shares one client by address, and the session may be one of a
+// process that died there a moment ago.
+const gettyClosed = "session Already Closed"
+
 // gettyNeverSent knows the errors that dubbo-go's getty client returns before it
 // writes. They are unexported values, so that only their text can be compared. No
 // answer of a provider has these texts: exceptions are typed or have a prefix.
 func gettyNeverSent(text string) bool {
 	switch text {
 	case "session not exist", // getty_client.go, Request: no session is open
-		"session Already Closed",  // dubbo-getty session.go, WritePkg: looked at before the package is encoded
+		gettyClosed,
 		"client have been closed": // getty_client.go, selectSession: the client was closed
 		return true
 	}

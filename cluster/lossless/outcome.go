@@ -30,6 +30,7 @@ type verdict struct {
 	state   string // the provider's mark
 	strike  bool   // a timeout, or a connection that broke: it counts against the endpoint
 	down    bool   // no connection to it could be had: it is put out at once
+	doubt   bool   // and it may be the connection of another process that was there before
 }
 
 // judge tells whether a call that ended with err was executed. What is not
@@ -49,7 +50,7 @@ func judge(err error) verdict {
 		return verdict{outcome: endpoint.Answered}
 	}
 	if never, down := neverSent(err, err.Error()); never {
-		return verdict{outcome: endpoint.Failed, down: down}
+		return verdict{outcome: endpoint.Failed, down: down, doubt: err.Error() == gettyClosed}
 	}
 	return verdict{outcome: endpoint.Unknown, strike: broken(err)}
 }
@@ -78,7 +79,7 @@ func judgeTriple(err error, t *triple_protocol.Error) verdict {
 		return verdict{outcome: endpoint.Answered, state: first(t.Meta()[headerState])}
 	}
 	if never, down := neverSent(err, t.Message()); never {
-		return verdict{outcome: endpoint.Failed, down: down}
+		return verdict{outcome: endpoint.Failed, down: down, doubt: err.Error() == gettyClosed}
 	}
 	if t.Code() == triple_protocol.CodeUnimplemented && strings.HasPrefix(t.Message(), noSuchPath) {
 		return verdict{outcome: endpoint.Failed}

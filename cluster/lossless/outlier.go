@@ -28,9 +28,28 @@ var ejections struct { //nolint:gochecknoglobals // instances are shared by all 
 // in the protocol that it serves. The time doubles with each ejection, up to
 // max-ejection-time.
 func eject(i *endpoint.Instance, protocol, why string) {
+	if i.SetOutlier(true) {
+		keepOut(i, protocol, why)
+	}
+}
+
+// doubt keeps an instance out until it is known whether anybody is there: at once, if
+// it shows a sign of life, which counts as no ejection.
+func doubt(i *endpoint.Instance, protocol, why string) {
 	if !i.SetOutlier(true) {
 		return
 	}
+	go func() {
+		if alive(protocol, i.Address, probeTimeout) {
+			i.SetOutlier(false)
+			return
+		}
+		keepOut(i, protocol, why)
+	}()
+}
+
+// keepOut counts the ejection of an instance, and lets it in again by a probe.
+func keepOut(i *endpoint.Instance, protocol, why string) {
 	ejections.Lock()
 	if ejections.m == nil {
 		ejections.m = make(map[*endpoint.Instance]int)

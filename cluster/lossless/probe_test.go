@@ -5,10 +5,13 @@ package lossless
 import (
 	"io"
 	"net"
+	"runtime"
 	"testing"
 	"time"
 
 	"dubbo.apache.org/dubbo-go/v3/common/constant"
+
+	"github.com/graylane/graylane/cluster/endpoint"
 )
 
 // TestAlive: what counts as a sign of life. The real servers, and one that is
@@ -72,4 +75,47 @@ func greet(t *testing.T, c net.Conn, hello string) {
 		t.Errorf("read %q, %v", got, err)
 	}
 	_, _ = c.Write([]byte{0})
+}
+
+// TestLostSession: a session that was lost puts the instance out for good only if nobody
+// is there: dubbo-go's client may have it from the process before.
+func TestLostSession(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := endpoint.Shared.Acquire(l.Addr().String(), "lost-session", "", endpoint.Birth{})
+	defer endpoint.Shared.Release(i)
+	news := make(chan struct{}, 8)
+	defer endpoint.Shared.Watch(func() { news <- struct{}{} })()
+	looked := make(chan struct{})
+	go func() {
+		defer close(looked)
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer func() { _ = c.Close() }()
+		if !i.Outlier() {
+			t.Error("calls go to it before anybody has looked")
+		}
+		_, _ = c.Write([]byte{0})
+	}()
+	doubt(i, constant.DubboProtocol, gettyClosed)
+	<-news // out
+	<-looked
+	<-news // in
+	if i.Outlier() {
+		t.Error("somebody is there, and it is kept out")
+	}
+	_ = l.Close()
+	ejected := stats.ejected.Load()
+	doubt(i, constant.DubboProtocol, gettyClosed)
+	<-news
+	for stats.ejected.Load() == ejected {
+		runtime.Gosched()
+	}
+	if !i.Outlier() {
+		t.Error("nobody is there, and it is not kept out")
+	}
 }
