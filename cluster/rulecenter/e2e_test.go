@@ -49,8 +49,11 @@ const (
 // role says what a child process is.
 type role struct {
 	Provider int    // the port that a provider serves; 0: a consumer
+	App, Tag string // of a provider
+	Protocol string
 	Registry string // etcd
 	Conf     string // a consumer's dubbogo.yml
+	Second   string // the tag of its second reference, "" for none
 }
 
 func TestMain(m *testing.M) {
@@ -90,43 +93,78 @@ var serviceInfo = &common.ServiceInfo{InterfaceName: service, Methods: []common.
 	},
 }}}
 
+func (r role) registry() []registry.Option {
+	return []registry.Option{registry.WithEtcdV3(), registry.WithAddress(r.Registry), registry.WithRegisterService()}
+}
+
 func (r role) provide() {
 	ins, err := dubbo.NewInstance(
-		dubbo.WithName("order"), dubbo.WithMetadataServicePort(freePort()),
-		dubbo.WithRegistry(registry.WithEtcdV3(), registry.WithAddress(r.Registry), registry.WithRegisterService()),
-		dubbo.WithProtocol(protocol.WithTriple(), protocol.WithIp("127.0.0.1"), protocol.WithPort(r.Provider)),
+		dubbo.WithName(r.App), dubbo.WithTag(r.Tag), dubbo.WithMetadataServicePort(freePort()), dubbo.WithRegistry(r.registry()...),
+		dubbo.WithProtocol(protocol.WithProtocol(r.Protocol), protocol.WithID(r.Protocol), protocol.WithIp("127.0.0.1"), protocol.WithPort(r.Provider)),
 	)
 	must(err)
 	srv, err := ins.NewServer()
 	must(err)
-	must(srv.Register(&Handler{r.Provider}, serviceInfo, server.WithInterface(service)))
+	if r.Protocol == constant.DubboProtocol {
+		must(srv.RegisterService(&Handler{r.Provider}, server.WithInterface(service), server.WithSerialization(constant.Hessian2Serialization)))
+	} else {
+		must(srv.Register(&Handler{r.Provider}, serviceInfo, server.WithInterface(service)))
+	}
 	must(srv.Serve())
 	select {}
 }
 
 // consumer is what dubbo.Load connects.
-type consumer struct{ conn *client.Connection }
+type consumer struct {
+	conn     *client.Connection
+	protocol string
+}
 
 // consume calls with the tag gray and without tag, in turn, and says who answers
-// whenever that has changed.
+// whenever that has changed. The second reference has a tag of its own.
 func (r role) consume() {
-	c := &consumer{}
-	dubbo.SetConsumerServiceWithInfo(c, &client.ClientInfo{
+	c := &consumer{protocol: r.Protocol}
+	info := &client.ClientInfo{
 		InterfaceName: service, MethodNames: []string{"Get"},
 		ConnectionInjectFunc: func(to any, conn *client.Connection) { to.(*consumer).conn = conn },
-	})
+	}
+	dubbo.SetConsumerServiceWithInfo(c, info)
 	must(dubbo.Load(dubbo.WithPath(r.Conf)))
+	second := &consumer{protocol: r.Protocol}
+	if r.Second != "" {
+		cli, err := client.NewClient()
+		must(err)
+		second.conn, err = cli.DialWithInfo(service, info, client.WithProtocol(r.Protocol), client.WithSerialization(serialization(r.Protocol)),
+			client.WithRegistry(r.registry()...), client.WithParams(map[string]string{tag.KeyTag: r.Second}))
+		must(err)
+	}
 	say("loaded")
 	gray := tag.NewContext(context.Background(), "gray")
-	for last := ""; ; {
+	for last, same := "", 0; ; same++ {
 		now := fmt.Sprintf("gray %s base %s", c.answers(gray), c.answers(context.Background()))
-		if now != last {
+		if r.Second != "" {
+			now += fmt.Sprintf(" %s %s", r.Second, second.answers(context.Background()))
+		}
+		switch {
+		case now != last:
 			say("%s rules %d", now, rulecenter.ReadStats().Good)
-			if last = now; strings.Contains(now, "none") {
+			if last, same = now, 0; strings.Contains(now, "none") {
 				time.Sleep(20 * time.Millisecond)
 			}
+		case same%5 == 0:
+			say(unchanged)
 		}
 	}
+}
+
+// unchanged is what a consumer says when five times in a row the same ones answered.
+const unchanged = "unchanged"
+
+func serialization(protocol string) string {
+	if protocol == constant.DubboProtocol {
+		return constant.Hessian2Serialization
+	}
+	return constant.ProtobufSerialization
 }
 
 // answers returns the ports that answer 12 calls: of two that share the calls, one
@@ -134,15 +172,25 @@ func (r role) consume() {
 func (c *consumer) answers(ctx context.Context) string {
 	seen := map[string]bool{}
 	for range 12 {
-		out := new(wrapperspb.StringValue)
-		if err := c.conn.CallUnary(ctx, []any{wrapperspb.String("")}, out, "Get"); err != nil {
+		port, err := c.get(ctx)
+		if err != nil {
 			say("failed: %v", err)
 			time.Sleep(100 * time.Millisecond)
 			return "none"
 		}
-		seen[out.GetValue()] = true
+		seen[port] = true
 	}
 	return strings.Join(slices.Sorted(maps.Keys(seen)), ",")
+}
+
+func (c *consumer) get(ctx context.Context) (port string, err error) {
+	if c.protocol == constant.DubboProtocol {
+		err = c.conn.CallUnary(ctx, []any{""}, &port, "Get")
+		return port, err
+	}
+	out := new(wrapperspb.StringValue)
+	err = c.conn.CallUnary(ctx, []any{wrapperspb.String("")}, out, "Get")
+	return out.GetValue(), err
 }
 
 // say is how a child talks to its test.
@@ -214,17 +262,18 @@ func (p *process) awaitAll(texts ...string) string {
 // world is two providers of one application on a registry.
 type world struct {
 	registry *etcd.Server
+	protocol string
 	a, b     int
 }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{registry: startEtcd(t), a: freePort(), b: freePort()}
+	w := &world{registry: startEtcd(t), protocol: constant.TriProtocol, a: freePort(), b: freePort()}
 	if strconv.Itoa(w.a) > strconv.Itoa(w.b) {
 		w.a, w.b = w.b, w.a
 	}
 	for _, port := range []int{w.a, w.b} {
-		start(t, role{Provider: port, Registry: w.registry.Endpoint()})
+		start(t, role{Provider: port, App: "order", Protocol: w.protocol, Registry: w.registry.Endpoint()})
 	}
 	return w
 }
@@ -242,6 +291,12 @@ func startEtcd(t *testing.T) *etcd.Server {
 // consumer starts one with these further lines of dubbogo.yml.
 func (w *world) consumer(t *testing.T, more string, env ...string) *process {
 	t.Helper()
+	return start(t, role{Protocol: w.protocol, Conf: w.conf(t, more)}, env...)
+}
+
+// conf writes a consumer's dubbogo.yml.
+func (w *world) conf(t *testing.T, more string) string {
+	t.Helper()
 	conf := filepath.Join(t.TempDir(), "dubbogo.yml")
 	text := fmt.Sprintf(`dubbo:
   application: { name: web, metadata-service-port: "%d" }
@@ -250,12 +305,12 @@ func (w *world) consumer(t *testing.T, more string, env ...string) *process {
   consumer:
     request-timeout: 5s
     check: false
-    references: { consumer: { interface: %s, protocol: tri, retries: "0" } }
-%s`, freePort(), w.registry.Endpoint(), freePort(), service, more)
+    references: { consumer: { interface: %s, protocol: %s, serialization: %s, retries: "0" } }
+%s`, freePort(), w.registry.Endpoint(), freePort(), service, w.protocol, serialization(w.protocol), more)
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return start(t, role{Conf: conf}, env...)
+	return conf
 }
 
 // all is what a consumer says when there is no rule, lane when b is the lane gray.
