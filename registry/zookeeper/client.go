@@ -112,9 +112,12 @@ func (c *client) drop(l *link) {
 	}
 }
 
-// bound drops the client if what follows takes too long, until stop is called.
-func (c *client) bound(l *link) (stop func() bool) {
-	return time.AfterFunc(c.giveUp, func() { c.drop(l) }).Stop
+// bound drops the client if the server owes an answer for too long, until stop is
+// called. Who asks for more than one thing calls alive after each answer: the time is
+// that of one of them, however many there are.
+func (c *client) bound(l *link) (alive, stop func()) {
+	timer := time.AfterFunc(c.giveUp, func() { c.drop(l) })
+	return func() { timer.Reset(c.giveUp) }, func() { timer.Stop() }
 }
 
 // close ends the session; nothing is to be asked any more.
@@ -145,7 +148,8 @@ func (c *client) check(ctx context.Context) error {
 	}
 	answer := make(chan error, 1)
 	go func() {
-		defer c.bound(l)()
+		_, stop := c.bound(l)
+		defer stop()
 		_, _, err := l.conn.Exists("/")
 		answer <- err
 	}()
@@ -214,7 +218,8 @@ func (c *client) await(ctx context.Context, l *link, watch *zk.Watcher) {
 // read returns what a node holds, nil if there is none, and a watch that was set
 // before it was read: no change falls between.
 func (c *client) read(l *link, node string) ([]byte, *zk.Watcher, error) {
-	defer c.bound(l)()
+	_, stop := c.bound(l)
+	defer stop()
 	for { // again only if the node is made between the two questions
 		raw, _, watch, err := l.conn.GetW(node)
 		if err == nil {

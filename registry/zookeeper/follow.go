@@ -139,8 +139,8 @@ func (f *follower) update(gap bool) error {
 	if err != nil {
 		return err
 	}
-	stop := f.s.bound(l)
-	defer func() { stop() }()
+	alive, stop := f.s.bound(l)
+	defer stop()
 	if session := l.conn.SessionID(); l != f.link || session != f.session || session == 0 {
 		f.link, f.watched, f.known = l, false, make(map[string]string)
 	}
@@ -159,46 +159,47 @@ func (f *follower) update(gap bool) error {
 			return err
 		}
 	}
+	alive()
 	if !f.values {
 		return nil
 	}
 	maps.DeleteFunc(f.known, func(name, _ string) bool { return !slices.Contains(f.names, name) })
-	return f.readNodes(l, func() {
-		stop()
-		stop = f.s.bound(l)
-	})
-}
-
-// readNodes reads the nodes that are not known, some at once. alive is called after
-// each answer.
-func (f *follower) readNodes(l *link, alive func()) error {
-	type answer struct {
-		entry
-		err error
-	}
 	var missing []string
 	for _, name := range f.names {
 		if _, ok := f.known[name]; !ok {
 			missing = append(missing, name)
 		}
 	}
-	answers := make(chan answer, len(missing))
+	return readNodes(missing, f.known, alive, func(name string) ([]byte, error) {
+		raw, _, _, err := l.conn.GetW(f.folder + "/" + name)
+		return raw, err
+	})
+}
+
+// readNodes puts what nodes hold into known, some read at once. alive is called after
+// each answer. One that is not there is left out.
+func readNodes(names []string, known map[string]string, alive func(), get func(name string) ([]byte, error)) error {
+	type answer struct {
+		entry
+		err error
+	}
+	answers := make(chan answer, len(names))
 	limit := make(chan struct{}, reading)
-	for _, name := range missing {
+	for _, name := range names {
 		go func() {
 			limit <- struct{}{}
-			raw, _, _, err := l.conn.GetW(f.folder + "/" + name)
+			raw, err := get(name)
 			<-limit
 			answers <- answer{entry{name, string(raw)}, err}
 		}()
 	}
 	var failed error
-	for range missing {
+	for range names {
 		a := <-answers
 		alive()
 		switch {
 		case a.err == nil:
-			f.known[a.name] = a.value
+			known[a.name] = a.value
 		case !errors.Is(a.err, zk.ErrNoNode): // one that has gone meanwhile is told by the folder
 			failed = a.err
 		}
@@ -236,28 +237,33 @@ func children(c *zk.Conn, folder string) ([]string, error) {
 
 // list reads a folder once, within the time of ctx.
 func (s *shared) list(ctx context.Context, folder string, values bool) ([]entry, error) {
-	var out []entry
-	err := s.try(ctx, func(c *zk.Conn) error {
+	return try(ctx, s, func(c *zk.Conn, alive func()) ([]entry, error) {
 		names, err := children(c, folder)
 		if err != nil {
-			return err
+			return nil, err
+		}
+		alive()
+		known := make(map[string]string, len(names))
+		if values {
+			err = readNodes(names, known, alive, func(name string) ([]byte, error) {
+				if ctx.Err() != nil { // nobody waits for it any more
+					return nil, ctx.Err()
+				}
+				raw, _, err := c.Get(folder + "/" + name)
+				return raw, err
+			})
+			if err != nil {
+				return nil, err
+			}
 		}
 		list := make([]entry, 0, len(names))
 		for _, name := range names {
-			var raw []byte
-			if values {
-				if raw, _, err = c.Get(folder + "/" + name); errors.Is(err, zk.ErrNoNode) {
-					continue
-				} else if err != nil {
-					return err
-				}
+			if value, ok := known[name]; ok || !values {
+				list = append(list, entry{name, value})
 			}
-			list = append(list, entry{name, string(raw)})
 		}
-		out = list
-		return nil
+		return list, nil
 	})
-	return out, err
 }
 
 func sleep(ctx context.Context, n int) { center.Pause(ctx, n) }

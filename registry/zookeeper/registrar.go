@@ -167,7 +167,7 @@ func (r *registrar) close(ctx context.Context) {
 		r.forget(node)
 	}
 	r.mu.Unlock()
-	if err := r.s.try(ctx, r.round); err != nil {
+	if _, err := try(ctx, r.s, r.round); err != nil {
 		logger.Warnf("[graylane] zookeeper %s: deregistration: %v; what is left goes with the session", r.s.name(), err)
 	}
 }
@@ -176,7 +176,7 @@ func (r *registrar) close(ctx context.Context) {
 func (r *registrar) run() {
 	defer close(r.ended)
 	for failures := 0; r.ctx.Err() == nil; {
-		err := r.s.do(r.round)
+		_, err := do(r.s, r.round)
 		if r.ctx.Err() != nil {
 			return
 		}
@@ -211,14 +211,15 @@ func (r *registrar) report(err error, failures int) {
 }
 
 // round makes ZooKeeper hold what is wanted, once.
-func (r *registrar) round(c *zk.Conn) error {
+func (r *registrar) round(c *zk.Conn, alive func()) (nothing, error) {
 	// A session is known by an answer, not by what it was before a break.
 	if _, _, err := c.Exists("/"); err != nil {
-		return err
+		return nothing{}, err
 	}
+	alive()
 	session := c.SessionID()
 	if session == 0 {
-		return zk.ErrSessionExpired
+		return nothing{}, zk.ErrSessionExpired
 	}
 	r.mu.Lock()
 	r.held[session] = true
@@ -235,8 +236,9 @@ func (r *registrar) round(c *zk.Conn) error {
 	r.mu.Unlock()
 	for node, value := range puts {
 		if err := write(c, node, []byte(value), session); err != nil {
-			return fmt.Errorf("write %s: %w", node, err)
+			return nothing{}, fmt.Errorf("write %s: %w", node, err)
 		}
+		alive()
 		r.mu.Lock()
 		if r.want[node] == value && !r.drop[node] {
 			r.written[node] = written{value, session}
@@ -245,13 +247,14 @@ func (r *registrar) round(c *zk.Conn) error {
 	}
 	for _, node := range drops {
 		if err := r.erase(c, node); err != nil {
-			return fmt.Errorf("delete %s: %w", node, err)
+			return nothing{}, fmt.Errorf("delete %s: %w", node, err)
 		}
+		alive()
 		r.mu.Lock()
 		delete(r.drop, node)
 		r.mu.Unlock()
 	}
-	return nil
+	return nothing{}, nil
 }
 
 // write makes an ephemeral node of the session. One that an earlier session left there

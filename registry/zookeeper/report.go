@@ -77,20 +77,34 @@ func NewReport(u *common.URL) *Report {
 // URL returns the URL that the report was made of.
 func (r *Report) URL() *common.URL { return r.url }
 
-// do runs one operation on the shared session, within the report's timeout.
-func (r *Report) do(operation func(c *zk.Conn) error) error {
+// inReport runs one operation on the shared session, within the report's timeout.
+func inReport[T any](r *Report, operation func(ctx context.Context, s *shared) (T, error)) (T, error) {
 	s, err := acquire(r.url)
 	if err != nil {
-		return fmt.Errorf("zookeeper: metadata report: %w", err)
+		var none T
+		return none, fmt.Errorf("zookeeper: metadata report: %w", err)
 	}
 	defer s.release()
 	ctx, cancel := context.WithTimeout(context.Background(), r.timeout)
 	defer cancel()
-	err = s.try(ctx, operation)
+	what, err := operation(ctx, s)
 	if err == nil || errors.Is(err, ErrNoMetadata) || errors.Is(err, report.ErrMappingCASConflict) {
-		return err
+		return what, err
 	}
-	return fmt.Errorf("zookeeper: metadata report %s: %w", s.name(), err)
+	return what, fmt.Errorf("zookeeper: metadata report %s: %w", s.name(), err)
+}
+
+// ask reads something, see [inReport].
+func ask[T any](r *Report, question func(c *zk.Conn) (T, error)) (T, error) {
+	return inReport(r, func(ctx context.Context, s *shared) (T, error) {
+		return try(ctx, s, func(c *zk.Conn, _ func()) (T, error) { return question(c) })
+	})
+}
+
+// do changes something, see [inReport].
+func (r *Report) do(operation func(c *zk.Conn) error) error {
+	_, err := ask(r, func(c *zk.Conn) (nothing, error) { return nothing{}, operation(c) })
+	return err
 }
 
 func (r *Report) metadataNode(application, revision string) string {
@@ -100,21 +114,20 @@ func (r *Report) metadataNode(application, revision string) string {
 // GetAppMetadata returns what revision of application offers, or [ErrNoMetadata].
 func (r *Report) GetAppMetadata(application, revision string) (*info.MetadataInfo, error) {
 	at := r.metadataNode(application, revision)
-	meta := &info.MetadataInfo{}
-	err := r.do(func(c *zk.Conn) error {
+	return ask(r, func(c *zk.Conn) (*info.MetadataInfo, error) {
 		raw, _, err := c.Get(at)
 		if errors.Is(err, zk.ErrNoNode) {
-			return fmt.Errorf("%w at %s", ErrNoMetadata, at)
+			return nil, fmt.Errorf("%w at %s", ErrNoMetadata, at)
 		}
-		if err == nil {
-			err = json.Unmarshal(raw, meta)
+		if err != nil {
+			return nil, err
 		}
-		return err
+		meta := &info.MetadataInfo{}
+		if err := json.Unmarshal(raw, meta); err != nil {
+			return nil, err
+		}
+		return meta, nil
 	})
-	if err != nil {
-		return nil, err
-	}
-	return meta, nil
 }
 
 // PublishAppMetadata writes what revision of application offers.
@@ -162,28 +175,17 @@ func (r *Report) UnPublishAppMetadata(application, revision string) error {
 
 // ListAppRevisions returns all revisions of application and when they were written.
 func (r *Report) ListAppRevisions(application string) ([]report.AppRevision, error) {
-	var revisions []report.AppRevision
-	err := r.do(func(c *zk.Conn) error {
-		folder := path.Join(r.root, application)
-		names, err := children(c, folder)
-		if err != nil {
-			return err
-		}
-		list := make([]report.AppRevision, 0, len(names))
-		for _, name := range names {
-			raw, _, err := c.Get(folder + "/" + name)
-			if errors.Is(err, zk.ErrNoNode) {
-				continue
-			}
-			if err != nil {
-				return err
-			}
-			list = append(list, report.AppRevision{Revision: name, ModifyTime: report.ParseMetadataLastUpdatedTime(raw)})
-		}
-		revisions = list
-		return nil
+	list, err := inReport(r, func(ctx context.Context, s *shared) ([]entry, error) {
+		return s.list(ctx, path.Join(r.root, application), true)
 	})
-	return revisions, err
+	if err != nil {
+		return nil, err
+	}
+	revisions := make([]report.AppRevision, 0, len(list))
+	for _, e := range list {
+		revisions = append(revisions, report.AppRevision{Revision: e.name, ModifyTime: report.ParseMetadataLastUpdatedTime([]byte(e.value))})
+	}
+	return revisions, nil
 }
 
 func (r *Report) mappingNode(service, group string) string { return path.Join(r.root, group, service) }
@@ -220,14 +222,12 @@ func (r *Report) RegisterServiceAppMapping(service, group, application string) e
 // when this first read failed, until [Report.RemoveServiceAppMappingListener].
 func (r *Report) GetServiceAppMapping(service, group string, listener mapping.MappingListener) (*gxset.HashSet, error) {
 	at := r.mappingNode(service, group)
-	value := ""
-	err := r.do(func(c *zk.Conn) error {
+	value, err := ask(r, func(c *zk.Conn) (string, error) {
 		raw, _, err := c.Get(at)
 		if errors.Is(err, zk.ErrNoNode) {
-			return nil
+			return "", nil
 		}
-		value = string(raw)
-		return err
+		return string(raw), err
 	})
 	if listener != nil {
 		r.listen(at, service, value, listener)

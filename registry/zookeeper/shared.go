@@ -68,14 +68,19 @@ func acquire(u *common.URL) (*shared, error) {
 	defer pool.mu.Unlock()
 	s := pool.open[key]
 	if s == nil {
-		s = &shared{client: client{servers: servers, session: timeoutOf(u), giveUp: giveUpSession}, key: key, heard: make(map[*ear]struct{})}
-		s.hear = s.event
-		s.ctx, s.end = context.WithCancel(context.Background())
-		s.work.Go(s.tend)
+		s = newShared(key, servers, timeoutOf(u), giveUpSession)
 		pool.open[key] = s
 	}
 	s.users++
 	return s, nil
+}
+
+func newShared(key string, servers []string, session, giveUp time.Duration) *shared {
+	s := &shared{client: client{servers: servers, session: session, giveUp: giveUp}, key: key, heard: make(map[*ear]struct{})}
+	s.hear = s.event
+	s.ctx, s.end = context.WithCancel(context.Background())
+	s.work.Go(s.tend)
+	return s
 }
 
 // release gives one use back; the last one ends the session, and all entries with it.
@@ -173,42 +178,54 @@ func inside(folder, path string) bool {
 	return ok && (rest == "" || rest[0] == '/' && strings.LastIndexByte(rest, '/') == 0)
 }
 
-// do asks something of the server within the time that the session may owe an answer.
-func (s *shared) do(ask func(c *zk.Conn) error) error {
+// do asks something of the server. It has to call alive after each answer, see
+// [client.bound].
+func do[T any](s *shared, ask func(c *zk.Conn, alive func()) (T, error)) (T, error) {
 	l, err := s.current()
 	if err != nil {
-		return err
+		var none T
+		return none, err
 	}
-	defer s.bound(l)()
-	return ask(l.conn)
+	alive, stop := s.bound(l)
+	defer stop()
+	return ask(l.conn, alive)
 }
 
 // try repeats an operation until it succeeds, fails for a reason that stays, or ctx
-// ends; then it returns the last cause.
-func (s *shared) try(ctx context.Context, ask func(c *zk.Conn) error) error {
-	done := make(chan error, 1)
+// ends. An operation that is under way then goes on, and nobody waits for it: what it
+// finds out it has to return, not to leave in a variable of the caller.
+func try[T any](ctx context.Context, s *shared, ask func(c *zk.Conn, alive func()) (T, error)) (T, error) {
+	type answer struct {
+		what T
+		err  error
+	}
+	done := make(chan answer, 1)
 	go func() {
 		for n := 0; ; n++ {
-			err := s.do(ask)
+			what, err := do(s, ask)
 			if !passing(err) || ctx.Err() != nil {
-				done <- err
+				done <- answer{what, err}
 				return
 			}
 			sleep(ctx, n)
 		}
 	}()
 	select {
-	case err := <-done:
-		return err
+	case a := <-done:
+		return a.what, a.err
 	case <-ctx.Done():
 		select {
-		case err := <-done:
-			return err
+		case a := <-done:
+			return a.what, a.err
 		default:
-			return ctx.Err()
+			var none T
+			return none, ctx.Err()
 		}
 	}
 }
+
+// nothing is what an operation returns that only changes something.
+type nothing = struct{}
 
 // passing reports an error that says nothing of what was asked.
 func passing(err error) bool {
