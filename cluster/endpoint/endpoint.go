@@ -100,6 +100,19 @@ func (e *Endpoint) Begin(last bool) bool {
 	return true
 }
 
+// BeginAnyway counts a call in whatever the state of the endpoint, for those who send
+// it in any case; false only once the endpoint is retired. A true wants one End.
+func (e *Endpoint) BeginAnyway() bool {
+	life := e.life()
+	life.inflight.Add(1)
+	if life.retired.Load() != nil {
+		life.leave()
+		return false
+	}
+	e.sent.Add(1)
+	return true
+}
+
 // End counts a call out.
 func (e *Endpoint) End(o Outcome) {
 	switch o {

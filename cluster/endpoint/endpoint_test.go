@@ -67,6 +67,22 @@ func TestBegin(t *testing.T) {
 	}
 }
 
+// TestBeginAnyway: only a retired endpoint takes no call of those who cannot send it elsewhere.
+func TestBeginAnyway(t *testing.T) {
+	e := acquire(new(Table), "10.0.0.1:1", "a")
+	e.MarkRefusing()
+	freed := false
+	if !e.With("gray", 1).BeginAnyway() || e.InFlight() != 1 {
+		t.Fatalf("refusing: %d in flight, want 1", e.InFlight())
+	}
+	if e.Retire(func() { freed = true }); freed || e.BeginAnyway() {
+		t.Errorf("retired: freed under its call %t, or another one began", freed)
+	}
+	if e.End(Answered); !freed || e.InFlight() != 0 {
+		t.Errorf("after its end: freed %t, %d in flight", freed, e.InFlight())
+	}
+}
+
 // TestEnd: each outcome in its column; a failed call was never sent.
 func TestEnd(t *testing.T) {
 	for _, tc := range []struct {

@@ -38,16 +38,18 @@ func (i *Invoker) followTerms(d directory.Directory, src endpoint.Source) {
 		i.terms.Store(newTerms(reference(d)))
 		return
 	}
-	look := func() {
-		u, old := o.Reference(), i.terms.Load()
-		if old != nil && old.said == u {
-			return
+	look := func() { // may run twice at once: whoever stores looks whether it is still so
+		for old := i.terms.Load(); ; old = i.terms.Load() {
+			u := o.Reference()
+			if old != nil && old.said == u {
+				return
+			}
+			s := newTerms(u)
+			if old != nil && old.sticky != nil && s.sticky != nil {
+				s.sticky.last = old.sticky.last
+			}
+			i.terms.Store(s)
 		}
-		s := newTerms(u)
-		if old != nil && old.sticky != nil && s.sticky != nil {
-			s.sticky.last = old.sticky.last
-		}
-		i.terms.Store(s)
 	}
 	i.unfollow = src.Watch(look)
 	look()

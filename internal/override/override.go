@@ -18,6 +18,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -111,6 +112,9 @@ func (i *item) check() error {
 	if i.Side != "" && i.Side != "provider" && i.Side != "consumer" {
 		return fmt.Errorf("side: got %q, want consumer or provider", i.Side)
 	}
+	if err := i.Match.check(); err != nil {
+		return fmt.Errorf("match.%w", err)
+	}
 	for key, value := range i.Params {
 		if key != constant.TimeoutKey && !strings.HasSuffix(key, "."+constant.TimeoutKey) {
 			continue
@@ -122,6 +126,40 @@ func (i *item) check() error {
 			return fmt.Errorf("parameters.%s: got %q, want milliseconds or a duration above 0", key, i.Params[key])
 		}
 		i.Params[key] = value
+	}
+	return nil
+}
+
+// check finds the ranges and expressions that dubbo-go would take for no match.
+func (m *match) check() error {
+	if m == nil {
+		return nil
+	}
+	for key, a := range map[string]*common.AddressMatch{"address": m.Consumer, "providerAddress": m.Provider} {
+		if a == nil || a.Cird == "" {
+			continue
+		}
+		if _, _, err := net.ParseCIDR(a.Cird); err != nil {
+			return fmt.Errorf("%s.cird: got %q, want a range such as 10.0.0.0/8", key, a.Cird)
+		}
+	}
+	for key, l := range map[string]*common.ListStringMatch{"service": m.Service, "app": m.App} {
+		if l == nil {
+			continue
+		}
+		for n := range l.Oneof {
+			if _, err := regexp.Compile(l.Oneof[n].Regex); err != nil {
+				return fmt.Errorf("%s.oneof[%d].regex: %w", key, n, err)
+			}
+		}
+	}
+	for n, p := range m.Param {
+		if p == nil {
+			continue
+		}
+		if _, err := regexp.Compile(p.Value.Regex); err != nil {
+			return fmt.Errorf("param[%d].value.regex: %w", n, err)
+		}
 	}
 	return nil
 }
@@ -238,7 +276,7 @@ func address(rule, location, ip string) bool {
 func condition(key string) bool {
 	switch key {
 	case constant.CategoryKey, constant.CheckKey, constant.EnabledKey, constant.GroupKey, constant.VersionKey,
-		constant.ApplicationKey, constant.SideKey, constant.ConfigVersionKey, constant.CompatibleConfigKey:
+		constant.ApplicationKey, constant.SideKey, constant.ConfigVersionKey, constant.CompatibleConfigKey, "dynamic", "interfaces":
 		return true
 	}
 	return strings.HasPrefix(key, "~")

@@ -6,6 +6,7 @@ import (
 	"context"
 	"time"
 
+	"dubbo.apache.org/dubbo-go/v3/common"
 	"dubbo.apache.org/dubbo-go/v3/common/constant"
 	"dubbo.apache.org/dubbo-go/v3/protocol/invocation"
 
@@ -30,10 +31,12 @@ var confirming = make(chan struct{}, confirmations) //nolint:gochecknoglobals //
 // provider that does not leave, and is only missing from a list, answers without.
 // Over Triple callers are told by the health watch.
 //
-// More confirmations than fit are left out: the provider then waits. d.mu is held.
+// More confirmations than fit are left out: the provider then waits. So are those of
+// generic references, whose questions dubbo-go turns into calls of $invoke, which the
+// provider counts as calls of a caller that stays. d.mu is held.
 func (d *Directory) confirm(e *endpoint.Endpoint) {
 	if d.foreign || d.gone || e.Caller == nil || e.Instance.Closing() || !e.Proven() ||
-		e.Invoker.GetURL().Protocol != constant.DubboProtocol || conf.Current().Mode != conf.Enforce {
+		e.Invoker.GetURL().Protocol != constant.DubboProtocol || generic(e.Invoker.GetURL()) || conf.Current().Mode != conf.Enforce {
 		return
 	}
 	select {
@@ -62,4 +65,10 @@ func (d *Directory) confirm(e *endpoint.Endpoint) {
 			e.MarkClosing()
 		}
 	}()
+}
+
+// generic reports that dubbo-go's generic filter rewrites what is called over u.
+func generic(u *common.URL) bool {
+	kind := u.GetParam(constant.GenericKey, "")
+	return kind != "" && kind != "false"
 }

@@ -45,6 +45,9 @@ func TestConfirm(t *testing.T) {
 		{"its answer has told already", "dubbo", "closing;aa", func(_ *Directory, e *endpoint.Endpoint) { e.MarkClosing() }, false, true},
 		{"it would not believe us", "dubbo", "closing;aa", func(_ *Directory, e *endpoint.Endpoint) { e.Caller = nil }, false, false},
 		{"it does not answer calls", "dubbo", "closing;aa", func(_ *Directory, e *endpoint.Endpoint) { e.Strike() }, false, false},
+		{"a generic reference would call $invoke", "dubbo", "closing;aa", func(_ *Directory, e *endpoint.Endpoint) {
+			e.Invoker.GetURL().SetParam(constant.GenericKey, "true")
+		}, false, false},
 		{"a cluster of dubbo-go's cannot reroute", "dubbo", "closing;aa", func(d *Directory, _ *endpoint.Endpoint) { d.foreign = true }, false, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

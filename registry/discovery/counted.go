@@ -21,7 +21,7 @@ type counted struct {
 
 // Invoke counts the call in and out, also on a panic. An error may be the handler's.
 func (c *counted) Invoke(ctx context.Context, inv base.Invocation) (res result.Result) {
-	if !c.e.Begin(true) { // retired: its invoker says so
+	if !c.e.BeginAnyway() { // retired: its invoker says so
 		return c.Invoker.Invoke(ctx, inv)
 	}
 	outcome := endpoint.Unknown

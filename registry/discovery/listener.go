@@ -67,7 +67,7 @@ func (l *listener) push(app string, list []registry.ServiceInstance) error {
 	known, asked := split(weighed(wrap(list), l.discovery), l.registryID, p.before)
 	p.list, p.handed, p.open = list, false, len(asked)
 	for o, of := range asked {
-		l.ask(o, of, p, redial)
+		l.ask(o, of, p, true, redial)
 	}
 	if len(known) == 0 && len(asked) > 0 {
 		return nil // an empty list would be a word of its own: the first answers decide
@@ -88,7 +88,7 @@ func (l *listener) handOn(app string, p *pushed, list []registry.ServiceInstance
 		if w, ok := i.(*instance); ok && !w.described() { // dubbo-go has forgotten the answer, and got none
 			if o, something := offerOf(i, l.registryID); something && o.known() {
 				o.forget()
-				l.ask(o, []registry.ServiceInstance{i}, p, redial)
+				l.ask(o, []registry.ServiceInstance{i}, p, false, redial)
 			}
 		}
 	}
@@ -96,8 +96,8 @@ func (l *listener) handOn(app string, p *pushed, list []registry.ServiceInstance
 }
 
 // ask asks for an offer in the background, again and again until there is an answer
-// or a newer list. l.mu is held.
-func (l *listener) ask(o offer, of []registry.ServiceInstance, p *pushed, pause time.Duration) {
+// or a newer list; first: it is one of pushed.open. l.mu is held.
+func (l *listener) ask(o offer, of []registry.ServiceInstance, p *pushed, first bool, pause time.Duration) {
 	q, round := o.ask(of), p.round
 	go func() {
 		<-q.done
@@ -106,7 +106,9 @@ func (l *listener) ask(o offer, of []registry.ServiceInstance, p *pushed, pause 
 		if p.round != round {
 			return
 		}
-		p.open--
+		if first {
+			p.open--
+		}
 		if q.err != nil {
 			logger.Warnf("[graylane] %s: what %d of its instances offer (revision %s) is not known, asking again in %v: %v",
 				o.app, len(of), o.revision, pause, q.err)
@@ -114,7 +116,7 @@ func (l *listener) ask(o offer, of []registry.ServiceInstance, p *pushed, pause 
 				l.mu.Lock()
 				defer l.mu.Unlock()
 				if p.round == round {
-					l.ask(o, of, p, min(2*pause, redialMax))
+					l.ask(o, of, p, false, min(2*pause, redialMax))
 				}
 			})
 			if p.handed || p.open > 0 {

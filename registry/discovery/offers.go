@@ -25,6 +25,8 @@ const (
 	askNext   = 200 * time.Millisecond // an instance has for itself before another one is asked, too
 	askAtMost = 8                      // instances a question
 	askWait   = 800 * time.Millisecond // that a first list waits for answers
+
+	offersAtMost = 4096 // answers noted; dubbo-go's cache holds a hundred
 )
 
 // offer names what the instances of one revision offer.
@@ -51,7 +53,7 @@ type question struct {
 // offers are those that were answered once, and the questions under way.
 var offers struct { //nolint:gochecknoglobals // dubbo-go's cache is one a process
 	sync.Mutex
-	known map[offer]bool
+	known map[offer]time.Time // when it was asked for last
 	asked map[offer]*question
 }
 
@@ -59,7 +61,23 @@ var offers struct { //nolint:gochecknoglobals // dubbo-go's cache is one a proce
 func (o offer) known() bool {
 	offers.Lock()
 	defer offers.Unlock()
-	return offers.known[o]
+	_, known := offers.known[o]
+	if known {
+		offers.known[o] = time.Now()
+	}
+	return known
+}
+
+// dropOldest forgets the answer that nobody has wanted for longest. offers is locked.
+func dropOldest() {
+	var oldest offer
+	var when time.Time
+	for o, at := range offers.known {
+		if when.IsZero() || at.Before(when) {
+			oldest, when = o, at
+		}
+	}
+	delete(offers.known, oldest)
 }
 
 // forget says that dubbo-go has lost the answer: its cache holds a hundred.
@@ -77,7 +95,7 @@ func (o offer) ask(of []registry.ServiceInstance) *question {
 		return q
 	}
 	if offers.asked == nil {
-		offers.asked, offers.known = make(map[offer]*question), make(map[offer]bool)
+		offers.asked, offers.known = make(map[offer]*question), make(map[offer]time.Time)
 	}
 	q := &question{done: make(chan struct{})}
 	offers.asked[o] = q
@@ -86,7 +104,12 @@ func (o offer) ask(of []registry.ServiceInstance) *question {
 		offers.Lock()
 		defer offers.Unlock()
 		delete(offers.asked, o)
-		offers.known[o] = err == nil
+		if err == nil {
+			if len(offers.known) >= offersAtMost { // each deploy brings revisions that stay unused
+				dropOldest()
+			}
+			offers.known[o] = time.Now()
+		}
 		q.err = err
 		close(q.done)
 	}()

@@ -275,3 +275,40 @@ func TestFirstList(t *testing.T) {
 		})
 	}
 }
+
+// TestAskedAgainIsNoFirstAnswer: an instance that fails again and again does not make a
+// list empty while another one has not answered yet.
+func TestAskedAgainIsNoFirstAnswer(t *testing.T) {
+	asking(t, func(t *testing.T, a *asker, l *listener, h *heard) {
+		a.bad["1"], a.slow["2"] = 9, 5*time.Second
+		l.hear("1=a", "2=b")
+		time.Sleep(4 * time.Second) // failed at 0, 1 and 3 s
+		h.expect(t, "one has failed three times, one has not answered")
+		if n := a.times("1"); n != 3 {
+			t.Errorf("asked %d times, want 3", n)
+		}
+		time.Sleep(time.Second)
+		h.expect(t, "it answers", "2=b")
+	})
+}
+
+// TestOffersAreBounded: of more revisions than are kept those go that nobody wants.
+func TestOffersAreBounded(t *testing.T) {
+	asking(t, func(t *testing.T, _ *asker, l *listener, h *heard) {
+		for n := range offersAtMost + 10 {
+			time.Sleep(time.Millisecond)
+			l.hear("1=stays", fmt.Sprintf("2=%d", n))
+			synctest.Wait()
+		}
+		if len(offers.known) != offersAtMost {
+			t.Errorf("%d offers are kept, want %d", len(offers.known), offersAtMost)
+		}
+		last := h.lists[len(h.lists)-1]
+		if want := fmt.Sprintf("1=stays 2=%d", offersAtMost+9); last != want {
+			t.Errorf("the last list is %q, want %q", last, want)
+		}
+		if (offer{"order", "r", "1"}).known() {
+			t.Error("the oldest is kept")
+		}
+	})
+}
