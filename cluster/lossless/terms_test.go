@@ -83,3 +83,32 @@ func TestOverriddenReference(t *testing.T) {
 		t.Errorf("sticky calls were served by %b, after a change of the timeout by %b", one, again)
 	}
 }
+
+// meanwhile is a directory whose reference changes, and says so, while it is read for
+// the first time.
+type meanwhile struct {
+	changing
+	then func()
+}
+
+func (m *meanwhile) Reference() *common.URL {
+	u := m.said
+	if then := m.then; then != nil {
+		m.then = nil
+		then()
+	}
+	return u
+}
+
+// TestOverriddenWhileMade: what the reference says when its cluster is made does not
+// replace what it said since.
+func TestOverriddenWhileMade(t *testing.T) {
+	r := newRig(t, constant.TriProtocol, "")
+	m := &meanwhile{changing: changing{rig: r, said: r.url.SubURL}}
+	m.then = func() { m.say(constant.TimeoutKey, "700ms") }
+	i := New(m, m)
+	t.Cleanup(i.Destroy)
+	if l, _ := i.terms.Load().limits.of("Get"); l.text != "700ms" {
+		t.Errorf("timeout %v, want 700ms", l.text)
+	}
+}
