@@ -4,6 +4,7 @@ package discovery
 
 import (
 	"hash/maphash"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -173,6 +174,9 @@ func (d *Directory) publish() {
 		} else if p.endpoint != nil && !p.disabled() {
 			list = append(list, p.endpoint)
 		}
+	}
+	if d.foreign { // dubbo-go's order is any; `available` takes the first, which must not be the same at every caller
+		rand.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
 	}
 	d.list.Store(&list)
 	for _, fn := range d.watching() {
