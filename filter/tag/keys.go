@@ -27,7 +27,10 @@ const (
 	MetaIncarnation = "graylane-incarnation"
 )
 
-// Values of [KeyRefused] and the first words of [KeyState].
+// Values of [KeyRefused] and the first words of [KeyState]. No provider of this version
+// refuses with RefusedNotReady: before its handler is exported no filter of ours runs, and
+// dubbo-go answers by itself (docs/reroute.md). Callers take it for any other refusal: the
+// call is sent to another endpoint.
 const (
 	RefusedClosing    = "closing"
 	RefusedNotReady   = "not-ready"
