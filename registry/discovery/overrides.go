@@ -4,11 +4,15 @@ package discovery
 
 import (
 	"maps"
+	"slices"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"dubbo.apache.org/dubbo-go/v3/common"
 	"dubbo.apache.org/dubbo-go/v3/common/constant"
+	"dubbo.apache.org/dubbo-go/v3/common/extension"
 	"github.com/dubbogo/gost/log/logger"
 
 	"github.com/graylane/graylane/cluster/endpoint"
@@ -76,9 +80,13 @@ func (o *overriding) await() {
 	wait := time.NewTimer(firstList)
 	defer wait.Stop()
 	for _, t := range o.texts {
+		if t.vain.Load() { // such as one that may not be read
+			continue
+		}
 		select {
 		case <-t.read:
 		case <-wait.C:
+			t.vain.Store(true)
 			centreSilent.Store(true)
 			logger.Warnf("[graylane] overrides: no answer for %s within %v; they apply when it comes", t.key, firstList)
 			return
@@ -107,6 +115,7 @@ func (d *Directory) overridden() {
 	for _, t := range d.overrides.texts {
 		over = t.rule.Load().Reference(d.consumer(), over)
 	}
+	d.dropUnknown(over)
 	if !maps.Equal(over, d.saidOfRef) {
 		logger.Infof("[graylane] overrides of %s: %v", d.ref.Service(), over)
 		d.saidOfRef = over
@@ -138,7 +147,26 @@ func (d *Directory) overrideOf(u *common.URL) (over map[string]string) {
 			over = rule.Provider(d.consumer(), u, over)
 		}
 	}
+	d.dropUnknown(over)
 	return over
+}
+
+// unknownBalancers are those that a warning has named.
+var unknownBalancers sync.Map //nolint:gochecknoglobals // one warning a process
+
+// dropUnknown takes balancers that are not registered out of what overrides say: every
+// call of a cluster of dubbo-go's would panic over one.
+func (d *Directory) dropUnknown(over map[string]string) {
+	for key, name := range over {
+		if key != constant.LoadbalanceKey && !strings.HasSuffix(key, "."+constant.LoadbalanceKey) ||
+			slices.Contains(extension.GetAllLoadbalanceNames(), name) {
+			continue
+		}
+		delete(over, key)
+		if _, warned := unknownBalancers.LoadOrStore(d.ref.ServiceKey()+" "+key+" "+name, true); !warned {
+			logger.Warnf("[graylane] overrides of %s: %s: got %q, which is not registered; it stays as it is", d.ref.Service(), key, name)
+		}
+	}
 }
 
 // link is the part of the overrides for which a connection is made anew: tag, weight

@@ -12,7 +12,9 @@ import (
 	"time"
 
 	"dubbo.apache.org/dubbo-go/v3/cluster/loadbalance"
+	"dubbo.apache.org/dubbo-go/v3/common"
 	"dubbo.apache.org/dubbo-go/v3/common/constant"
+	"dubbo.apache.org/dubbo-go/v3/common/extension"
 	"dubbo.apache.org/dubbo-go/v3/protocol/invocation"
 
 	"github.com/graylane/graylane/internal/center"
@@ -181,6 +183,7 @@ func TestOverrideMeanwhile(t *testing.T) {
 // watchers are told.
 func TestOverrideOfTheReference(t *testing.T) {
 	overriddenBubble(t, func(t *testing.T, d *Directory, b *board) {
+		extension.SetLoadbalance("roundrobin", func() loadbalance.LoadBalance { return nil })
 		b.down = true
 		began := time.Now()
 		d.override() // a centre that does not answer is waited for
@@ -199,6 +202,40 @@ func TestOverrideOfTheReference(t *testing.T) {
 		b.put(ofApp, "0.0.0.0", "retries: [") // a text that cannot be read
 		if told != 1 || d.Reference().GetParam(constant.RetriesKey, "") != "1" {
 			t.Errorf("a bad text: told %d times, reference %s", told, d.Reference())
+		}
+	})
+}
+
+// TestOverrideWithUnknownBalancer: neither a reference nor a connection gets one.
+func TestOverrideWithUnknownBalancer(t *testing.T) {
+	overriddenBubble(t, func(t *testing.T, d *Directory, b *board) {
+		b.put(ofApp, "0.0.0.0", "retries: 1, loadbalance: nobody-knows, methods.Get.loadbalance: nobody-knows")
+		d.override()
+		d.all(providerURL(1, "a", 100))
+		connected := wire.made["a"].GetURL()
+		for name, u := range map[string]*common.URL{"reference": d.Reference(), "connection": connected} {
+			if u.GetParam(constant.RetriesKey, "") != "1" || u.GetParam(constant.LoadbalanceKey, "") != "" || u.GetParam("methods.Get.loadbalance", "") != "" {
+				t.Errorf("%s: %s", name, u)
+			}
+		}
+	})
+}
+
+// TestOneWaitForATextThatMayNotBeRead: the second who waits does not, though others answer.
+func TestOneWaitForATextThatMayNotBeRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		defer centreSilent.Store(false)
+		centreSilent.Store(false)
+		read := make(chan struct{})
+		close(read)
+		o := overriding{texts: []*overrideText{{key: "refused", read: make(chan struct{})}, {key: "other", read: read}}}
+		for _, want := range []time.Duration{firstList, 0} {
+			began := time.Now()
+			o.await()
+			if waited := time.Since(began); waited != want {
+				t.Errorf("waited %v, want %v", waited, want)
+			}
+			centreSilent.Store(false) // as another text does that is told
 		}
 	})
 }

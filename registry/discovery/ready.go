@@ -5,6 +5,9 @@ package discovery
 import (
 	"fmt"
 	"sync"
+	"time"
+
+	"dubbo.apache.org/dubbo-go/v3/common"
 
 	"github.com/graylane/graylane/internal/meta"
 )
@@ -29,33 +32,75 @@ func (d *Directory) live(is bool) {
 	living.m[d] = struct{}{}
 }
 
+// made is how many references are being made, and when that was last so.
+var made struct { //nolint:gochecknoglobals // as above
+	sync.Mutex
+	now  int
+	last time.Time
+}
+
+// making counts a reference as being made until done is called.
+func making() (done func()) {
+	made.Lock()
+	defer made.Unlock()
+	made.now++
+	return func() {
+		made.Lock()
+		defer made.Unlock()
+		made.now--
+		made.last = time.Now()
+	}
+}
+
+// quiet is how long after a reference the next one may be made at the start.
+const quiet = time.Second
+
+// Quiet reports that no reference has been made for a while: those that there are
+// are those of the start.
+func Quiet() bool {
+	made.Lock()
+	defer made.Unlock()
+	return made.now == 0 && time.Since(made.last) >= quiet
+}
+
 // Waiting returns how many references with a registry this process has, and why one of
 // them cannot serve calls yet, nil if all can: each of their registries has been asked,
-// and there is a usable endpoint, which references with `check: false` do without.
+// and one of them has a usable endpoint, which references with `check: false` do without.
 func Waiting() (references int, err error) {
 	living.Lock()
 	defer living.Unlock()
+	served := make(map[*common.URL]bool) // a reference may have a directory for each registry
 	for d := range living.m {
-		if why := d.lacks(); why != nil {
+		if why := d.unasked(); why != nil {
 			err = why
 		}
+		served[d.ref] = served[d.ref] || d.serves()
 	}
-	return len(living.m), err
+	for ref, serves := range served {
+		if err == nil && !serves {
+			err = fmt.Errorf("reference %s: no usable endpoint yet", ref.Service())
+		}
+	}
+	return len(served), err
 }
 
-func (d *Directory) lacks() error {
+// unasked names a registry that the directory has not asked yet.
+func (d *Directory) unasked() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if len(d.sources) == 0 {
+		return fmt.Errorf("reference %s: no registry has been asked yet", d.ref.Service())
+	}
 	for _, s := range d.sources {
 		if !s.settled {
 			return fmt.Errorf("reference %s: registry %s has not been asked yet", d.ref.Service(), s.url.Location)
 		}
 	}
-	if check, ok := d.ref.GetAttribute(meta.Check); ok && check == false {
-		return nil
-	}
-	if !d.IsAvailable() {
-		return fmt.Errorf("reference %s: no usable endpoint yet", d.ref.Service())
-	}
 	return nil
+}
+
+// serves reports that the directory has a usable endpoint, or need not have one.
+func (d *Directory) serves() bool {
+	check, ok := d.ref.GetAttribute(meta.Check)
+	return ok && check == false || d.IsAvailable()
 }

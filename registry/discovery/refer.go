@@ -52,6 +52,7 @@ func Refer(u *common.URL) base.Invoker {
 		logger.Errorf("[graylane] reference %s: %v", u.SubURL.Service(), err)
 		return nil
 	}
+	defer making()()
 	r := referenceOf(u, name != ours)
 	r.d.live(true)
 	r.d.override()

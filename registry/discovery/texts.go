@@ -21,6 +21,7 @@ type overrideText struct {
 	key  string
 	rule atomic.Pointer[override.Rule]
 	read chan struct{} // closed when each group has been read once
+	vain atomic.Bool   // somebody has waited for read in vain: others do not
 	stop context.CancelFunc
 
 	mu     sync.Mutex

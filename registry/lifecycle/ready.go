@@ -69,7 +69,8 @@ func (m *manager) readiness() error {
 }
 
 // referring is the readiness of a process that registers nothing: that of its
-// references, once, for a provider that fails later is no reason to take its callers out.
+// references. When those of the start are, that holds for good, for a provider that fails
+// later is no reason to take its callers out.
 // One that was told what to wait for before it registers will register.
 func (m *manager) referring() error {
 	r := m.settings().Register
@@ -86,7 +87,7 @@ func (m *manager) referring() error {
 	if references == 0 {
 		return errWaiting
 	}
-	if err == nil {
+	if err == nil && discovery.Quiet() {
 		m.referred.Store(true)
 	}
 	return err

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"testing"
+	"time"
 
 	"dubbo.apache.org/dubbo-go/v3/cluster/cluster"
 	"dubbo.apache.org/dubbo-go/v3/cluster/directory"
@@ -68,7 +69,7 @@ func refers(t *testing.T, service string, check bool) base.Invoker {
 //
 //  1. without references nobody knows
 //  2. one that must have a provider has none
-//  3. one that need not is enough, and what comes later changes nothing
+//  3. one that need not is enough, and what comes later than at the start changes nothing
 //  4. a process that waits for something before it registers will register.
 func TestReadyByReferences(t *testing.T) {
 	m := newTestManager()
@@ -86,6 +87,16 @@ func TestReadyByReferences(t *testing.T) {
 	free := refers(t, "com.shop.Free", false)
 	if err := m.readiness(); err != nil {
 		t.Errorf("check: false: %v", err)
+	}
+	wanting = refers(t, "com.shop.Wanting", true)
+	if err := m.readiness(); err == nil && !discovery.Quiet() {
+		t.Error("ready by the first of two references")
+	}
+	wanting.Destroy()
+	for began := time.Now(); !m.referred.Load(); time.Sleep(10 * time.Millisecond) {
+		if err := m.readiness(); err != nil || time.Since(began) > 30*time.Second {
+			t.Fatalf("not ready for good: %v", err)
+		}
 	}
 	wanting = refers(t, "com.shop.Wanting", true)
 	if err := m.readiness(); err != nil {
