@@ -84,9 +84,14 @@ func probe(i *endpoint.Instance, protocol string) {
 		return
 	}
 	i.SetOutlier(false)
+	ejections.Lock()
+	n := ejections.m[i]
+	ejections.Unlock()
 	time.AfterFunc(conf.Current().Outlier.MaxEjectionTime, func() {
-		if !i.Outlier() { // it behaved: the next ejection is a first one
-			forget(i)
+		ejections.Lock()
+		defer ejections.Unlock()
+		if ejections.m[i] == n { // it has behaved since: the next ejection is a first one
+			delete(ejections.m, i)
 		}
 	})
 }
