@@ -87,7 +87,7 @@ func TestBooks(t *testing.T) {
 		}
 		r.set(r.nodes...)
 
-		before := r.budget.calls.Load()
+		before, rerouted := r.budget.calls.Load(), ReadStats().Rerouted
 		done := make(chan struct{})
 		var changing, calling sync.WaitGroup
 		changing.Go(func() { // lists, states, snapshots
@@ -155,8 +155,10 @@ func TestBooks(t *testing.T) {
 		if got := r.budget.calls.Load() - before; got != callers*calls {
 			t.Errorf("%s: %d calls counted, want %d", protocol, got, callers*calls)
 		}
+		from := int64(0)
 		for _, w := range endpoints {
 			b := w.books(t)
+			from += b.Rerouted
 			if b.Answered != w.answered.Load() || b.Refused != w.refused.Load() || b.Failed != w.failed.Load() || b.Unknown != w.unknown.Load() ||
 				b.Sent != b.Answered+b.Refused+b.Unknown {
 				t.Errorf("%s: books %+v; it answered %d, refused %d, failed %d, left open %d", protocol, b,
@@ -171,6 +173,9 @@ func TestBooks(t *testing.T) {
 			if freed != 1 {
 				t.Errorf("%s: freed %d times, want once", protocol, freed)
 			}
+		}
+		if got := ReadStats().Rerouted - rerouted; got != from || got == 0 {
+			t.Errorf("%s: %d reroutes counted, %d in the books of those they left; want as many, and some", protocol, got, from)
 		}
 	}
 }
