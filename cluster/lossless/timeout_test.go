@@ -63,6 +63,34 @@ func TestDubboTimeout(t *testing.T) {
 	}
 }
 
+// TestDubboTimeoutSent: the first endpoint refuses after a second of three; the second
+// one is told what is left, not the timeout anew.
+func TestDubboTimeoutSent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, constant.DubboProtocol, "", "")
+		defer r.view.close()
+		var order []*node
+		for _, n := range r.nodes {
+			n.answer = func(ctx context.Context, inv base.Invocation) result.Result {
+				if order = append(order, n); len(order) == 2 {
+					return ok(ctx, inv)
+				}
+				time.Sleep(time.Second)
+				inv.SetAttachment(constant.TimeoutKey, int64(3000)) // as dubbo-go's client leaves it
+				return &result.RPCResult{Err: refusalOf(constant.DubboProtocol, tag.RefusedNotReady, "")}
+			}
+		}
+		if err := r.call(nil); err != nil {
+			t.Fatal(err)
+		}
+		for n, want := range []string{"3s", "2s"} {
+			if got := order[n].lastTold(t)[constant.TimeoutKey]; got != want {
+				t.Errorf("endpoint %d of the call was told the timeout %v, want %s", n+1, got, want)
+			}
+		}
+	})
+}
+
 // TestTripleTimeout: the context that a call over Triple gets, at the first endpoint
 // and after a reroute a second later. No end of its own at the first one means that
 // the client holds the reference's.
