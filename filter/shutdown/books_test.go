@@ -89,7 +89,7 @@ func TestBooksAddUp(t *testing.T) {
 
 	s := g.Snapshot()
 	if s.InFlight != 0 || g.InFlight() != 0 || len(s.Running) != 0 {
-		t.Errorf("in flight %d, running %+v; want none", s.InFlight, s.Running)
+		t.Fatalf("in flight %d, running %+v; want none", s.InFlight, s.Running)
 	}
 	if err := g.WaitIdle(t.Context()); err != nil {
 		t.Errorf("not idle: %v", err)
