@@ -3,6 +3,7 @@
 package wire
 
 import (
+	"encoding/binary"
 	"io"
 	"net"
 	"strings"
@@ -90,6 +91,26 @@ func onBytes(n int, f func(net.Conn)) func(net.Conn) {
 	return func(c net.Conn) {
 		if _, err := io.ReadFull(c, make([]byte, n)); err == nil {
 			f(c)
+		}
+	}
+}
+
+// onRequest serves the dubbo protocol, and leaves each request to f; heartbeats are
+// left alone.
+func onRequest(f func(net.Conn)) func(net.Conn) {
+	const length, flags, event = 16, 2, 0x20
+	return func(c net.Conn) {
+		for header := make([]byte, length); ; {
+			if _, err := io.ReadFull(c, header); err != nil {
+				return
+			}
+			body := int64(binary.BigEndian.Uint32(header[length-4:]))
+			if _, err := io.CopyN(io.Discard, c, body); err != nil {
+				return
+			}
+			if header[flags]&event == 0 {
+				f(c)
+			}
 		}
 	}
 }

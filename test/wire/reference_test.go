@@ -93,12 +93,17 @@ func newReference(t *testing.T, k kind, service, timeout string, list ...*endpoi
 
 // call sends one call.
 func (r *reference) call(ctx context.Context, in string) (string, error) {
+	return r.callWith(ctx, in, map[string]any{})
+}
+
+// callWith sends one call with attachments.
+func (r *reference) callWith(ctx context.Context, in string, attachments map[string]any) (string, error) {
 	var req, out any = in, new(string)
 	if r.kind == (kind{"tri", "idl"}) {
 		req, out = wrapperspb.String(in), new(wrapperspb.StringValue)
 	}
 	inv := invocation.NewRPCInvocationWithOptions(invocation.WithMethodName("Call"), invocation.WithArguments([]any{req}), invocation.WithReply(out),
-		invocation.WithParameterRawValues([]any{req, out}), invocation.WithAttachments(map[string]any{}))
+		invocation.WithParameterRawValues([]any{req, out}), invocation.WithAttachments(attachments))
 	inv.SetAttribute(constant.CallTypeKey, constant.CallUnary)
 	err := r.Invoke(ctx, inv).Error()
 	if m, ok := out.(*wrapperspb.StringValue); ok {

@@ -24,12 +24,16 @@ func (s *stub) Reference() string { return s.name }
 // dial makes a reference as a program does, by a direct URL.
 func dial(t *testing.T, k kind, service, url string, consumer *global.ConsumerConfig, opts ...client.ReferenceOption) func(context.Context, string, ...client.CallOption) (string, error) {
 	t.Helper()
-	ins := must(instance())(t)
 	var clientOpts []client.ClientOption
 	if consumer != nil {
 		clientOpts = append(clientOpts, client.SetClientConsumer(consumer))
 	}
-	cli := must(ins.NewClient(clientOpts...))(t)
+	return dialBy(t, must(must(instance())(t).NewClient(clientOpts...))(t), k, service, url, opts...)
+}
+
+// dialBy is dial with a client of the caller's.
+func dialBy(t *testing.T, cli *client.Client, k kind, service, url string, opts ...client.ReferenceOption) func(context.Context, string, ...client.CallOption) (string, error) {
+	t.Helper()
 	opts = append([]client.ReferenceOption{client.WithURL(url), client.WithProtocol(k.protocol), client.WithInterface(service)}, opts...)
 	if k == (kind{"tri", "idl"}) {
 		conn := must(cli.DialWithInfo(service, &client.ClientInfo{InterfaceName: service, MethodNames: []string{"Call"}}, opts...))(t)
