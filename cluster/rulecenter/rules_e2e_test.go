@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -31,7 +32,7 @@ func (w *three) seen(gray, base, blue []int) string {
 func ports(list []int) string {
 	var texts []string
 	for _, p := range list {
-		texts = append(texts, fmt.Sprint(p))
+		texts = append(texts, strconv.Itoa(p))
 	}
 	slices.Sort(texts)
 	return strings.Join(texts, ",")
@@ -39,11 +40,12 @@ func ports(list []int) string {
 
 // tagged is a rule that gives each tag one address.
 func tagged(app string, tags map[string]int) string {
-	text := fmt.Sprintf("configVersion: v3.0\nforce: false\nenabled: true\nkey: %s\ntags:\n", app)
+	var text strings.Builder
+	fmt.Fprintf(&text, "configVersion: v3.0\nforce: false\nenabled: true\nkey: %s\ntags:\n", app)
 	for name, port := range tags {
-		text += fmt.Sprintf("  - name: %s\n    addresses: [\"127.0.0.1:%d\"]\n", name, port)
+		fmt.Fprintf(&text, "  - name: %s\n    addresses: [\"127.0.0.1:%d\"]\n", name, port)
 	}
-	return text
+	return text.String()
 }
 
 // putAll puts texts at a key, one after the other. An empty text is put, too.
