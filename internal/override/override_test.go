@@ -120,16 +120,16 @@ func TestFaults(t *testing.T) {
 		"config: []":                           "line 1: field config not found",
 		"configs:\n  - side: consumer":         "configs[0].parameters: got none",
 		"configs:\n  - parameters: { a: [b] }": "line 2",
-		"configs:\n  - {side: all, parameters: { a: b }}":  `configs[0].side: got "all"`,
-		"configs:\n  - parameters: { timeout: soon }":      `configs[0].parameters.timeout: got "soon"`,
-		"configs:\n  - parameters: { timeout: 0 }":         `configs[0].parameters.timeout: got "0"`,
-		"configs:\n  - parameters: { a: b }\n    match: 7": "line 3",
-		"configs:\n  - parameters: { a: b }\n    match: { address: { cird: 10.0.0.1 } }":                 `configs[0].match.address.cird: got "10.0.0.1"`,
+		"configs:\n  - {side: all, parameters: { a: b }}":                                               `configs[0].side: got "all"`,
+		"configs:\n  - parameters: { timeout: soon }":                                                   `configs[0].parameters.timeout: got "soon"`,
+		"configs:\n  - parameters: { timeout: 0 }":                                                      `configs[0].parameters.timeout: got "0"`,
+		"configs:\n  - parameters: { a: b }\n    match: 7":                                              "line 3",
+		"configs:\n  - parameters: { a: b }\n    match: { address: { cird: 10.0.0.1 } }":                `configs[0].match.address.cird: got "10.0.0.1"`,
 		"configs:\n  - parameters: { a: b }\n    match: { providerAddress: { cird: x/8 } }":             `configs[0].match.providerAddress.cird: got "x/8"`,
 		"configs:\n  - parameters: { a: b }\n    match: { service: { oneof: [{}, { regex: \"(\" }] } }": "configs[0].match.service.oneof[1].regex: ",
 		"configs:\n  - parameters: { a: b }\n    match: { app: { oneof: [{ regex: \"(\" }] } }":         "configs[0].match.app.oneof[0].regex: ",
 		"configs:\n  - parameters: { a: b }\n    match: { param: [~, { value: { regex: \"(\" } }] }":    "configs[0].match.param[1].value.regex: ",
-		strings.Repeat("#", MaxBytes+1):                    "at most",
+		strings.Repeat("#", MaxBytes+1):                                                                 "at most",
 	} {
 		if r, err := Decode(text); err == nil || r != nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%.60q: %v, %v; want %q", text, r, err, want)
