@@ -51,7 +51,7 @@ func TestEjectionsInARow(t *testing.T) {
 			if !i.Outlier() {
 				t.Fatalf("ejection %d: in again before %v were over", n+1, step.out)
 			}
-			time.Sleep(1)
+			time.Sleep(time.Nanosecond)
 			synctest.Wait()
 			if i.Outlier() {
 				t.Fatalf("ejection %d: still out after %v", n+1, step.out)
