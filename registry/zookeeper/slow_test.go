@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -81,7 +82,7 @@ func TestSlowServer(t *testing.T) {
 	var writers sync.WaitGroup
 	for n := range nodes {
 		writers.Go(func() {
-			if err := r.put(ctx, fmt.Sprintf("/slow/%02d", n), fmt.Sprint(n)); err != nil {
+			if err := r.put(ctx, fmt.Sprintf("/slow/%02d", n), strconv.Itoa(n)); err != nil {
 				t.Errorf("node %d: %v", n, err)
 			}
 		})
@@ -92,7 +93,7 @@ func TestSlowServer(t *testing.T) {
 		t.Fatalf("%d nodes, %v, want %d", len(list), err, nodes)
 	}
 	for n, e := range list {
-		if e.name != fmt.Sprintf("%02d", n) || e.value != fmt.Sprint(n) {
+		if e.name != fmt.Sprintf("%02d", n) || e.value != strconv.Itoa(n) {
 			t.Errorf("node %d is %+v", n, e)
 		}
 	}
