@@ -29,7 +29,7 @@ type source struct {
 
 	named   map[identity]*provider // by the identity that this source gives them
 	round   uint32                 // of complete lists
-	settled bool                   // the first list has been believed: what comes later appeared
+	settled bool                   // the first list is over: what comes later appeared
 	held    *time.Timer            // runs while an empty or broken list is held back
 	back    func() time.Time       // when the registry was last away, nil: it does not say
 
@@ -308,11 +308,11 @@ func (s *source) unhold() {
 }
 
 func (s *source) heard() {
-	s.settled = true
 	s.once.Do(func() { close(s.first) })
 }
 
-// settle says that what comes from now on was seen to appear.
+// settle says that what comes from now on was seen to appear. The first word is not
+// enough: the present list of an application comes one by one.
 func (s *source) settle() {
 	s.d.mu.Lock()
 	defer s.d.mu.Unlock()

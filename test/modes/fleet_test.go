@@ -188,6 +188,9 @@ var lists struct {
 	applications map[string][]registry.ServiceInstancesChangedListener
 }
 
+// telling is held while subscribers hear of a list: nobody hears of an old one last.
+var telling sync.Mutex
+
 type subscriber struct {
 	group string
 	l     registry.NotifyListener
@@ -202,6 +205,8 @@ func (*memory) UnSubscribe(*common.URL, registry.NotifyListener) error { return 
 
 // LoadSubscribeInstances tells the present list, so that the first call has it.
 func (m *memory) LoadSubscribeInstances(u *common.URL, l registry.NotifyListener) error {
+	telling.Lock()
+	defer telling.Unlock()
 	lists.Lock()
 	urls := lists.urls[m.u.Location]
 	lists.Unlock()
@@ -211,6 +216,8 @@ func (m *memory) LoadSubscribeInstances(u *common.URL, l registry.NotifyListener
 
 func (m *memory) Subscribe(u *common.URL, l registry.NotifyListener) error {
 	s := subscriber{u.GetParam(constant.GroupKey, ""), l}
+	telling.Lock()
+	defer telling.Unlock()
 	lists.Lock()
 	if lists.subs == nil {
 		lists.subs = make(map[string][]subscriber)
@@ -235,6 +242,8 @@ func (s subscriber) tell(urls []*common.URL) {
 
 // list sets what the registry at an address lists and pushes it.
 func list(address string, providers ...*provider) {
+	telling.Lock()
+	defer telling.Unlock()
 	lists.Lock()
 	if lists.urls == nil {
 		lists.urls = make(map[string][]*common.URL)
