@@ -28,7 +28,7 @@ func main() {
 	raw := flag.String("raw", ".tmp/bench", "folder of the raw files (*.txt)")
 	page := flag.String("page", "", "page to write the report into; empty: stdout")
 	command := flag.String("command", "make bench", "how the figures were made")
-	benchstat := flag.String("benchstat", "", "benchstat's program; empty: its tables are left out")
+	benchstat := flag.String("benchstat", "", "path of benchstat's program; empty: its tables are left out")
 	flag.Parse()
 	if err := run(*raw, *page, *command, *benchstat); err != nil {
 		fmt.Fprintln(os.Stderr, "report:", err)
@@ -118,11 +118,16 @@ func (t statTable) text(raw, benchstat string) (string, error) {
 	if _, err := os.Stat(file); benchstat == "" || err != nil {
 		return "", nil //nolint:nilerr // a part that was not run
 	}
+	program, err := filepath.Abs(benchstat) // for it runs in another folder
+	if err != nil {
+		return "", err
+	}
 	args := []string{"-filter", t.filter}
 	if t.column != "" {
 		args = append(args, "-col", t.column)
 	}
-	cmd := exec.Command(benchstat, append(args, file)...)
+	cmd := exec.Command(program, append(args, t.file)...)
+	cmd.Dir = raw // benchstat prints a name as it got it, and the page is to name no place on a machine
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
 	if err != nil {

@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -122,5 +123,22 @@ func TestRefusals(t *testing.T) {
 	}
 	if err := new(results).read(strings.NewReader("BenchmarkX 1 y ns/op\n")); err == nil {
 		t.Error("a figure that is none: no error")
+	}
+}
+
+// TestStatNamesNoPlace: benchstat, of which echo stands for the arguments, is told
+// the names of files only, which it prints.
+func TestStatNamesNoPlace(t *testing.T) {
+	echo, err := exec.LookPath("echo")
+	if err != nil {
+		t.Fatal(err) // as wherever make runs
+	}
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "push.txt"), []byte(sample()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	text, err := statTable{file: "push.txt", filter: "*"}.text(dir, echo)
+	if want := "-filter * push.txt\n"; err != nil || text != want {
+		t.Errorf("%q, %v; want %q", text, err, want)
 	}
 }
