@@ -34,6 +34,7 @@ import (
 	_ "github.com/graylane/graylane/imports"
 	"github.com/graylane/graylane/internal/testkit/child"
 	"github.com/graylane/graylane/internal/testkit/etcd"
+	"github.com/graylane/graylane/internal/testkit/need"
 	"github.com/graylane/graylane/test/rig/zookeeper"
 )
 
@@ -443,15 +444,8 @@ func lateEtcd(t *testing.T, key, rule string) late {
 
 func lateZooKeeper(t *testing.T, key, rule string) late {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("starts a JVM: not in -short")
-	}
-	if err := zookeeper.Missing(); err != nil {
-		if os.Getenv("GRAYLANE_REQUIRE") == "all" {
-			t.Fatalf("GRAYLANE_REQUIRE=all, but %v", err)
-		}
-		t.Skip(err)
-	}
+	need.Long(t, "starts a JVM")
+	need.Part(t, zookeeper.Missing())
 	s, err := zookeeper.Start(t.Context(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)

@@ -9,7 +9,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"path"
 	"strings"
 	"sync"
@@ -24,6 +23,7 @@ import (
 	"github.com/graylane/graylane/cluster/tagrouter"
 	"github.com/graylane/graylane/internal/center"
 	testetcd "github.com/graylane/graylane/internal/testkit/etcd"
+	"github.com/graylane/graylane/internal/testkit/need"
 	_ "github.com/graylane/graylane/registry/etcd"
 	_ "github.com/graylane/graylane/registry/zookeeper"
 	"github.com/graylane/graylane/test/rig/nacos"
@@ -67,18 +67,6 @@ func (c *centre) source(t *testing.T) center.Source {
 		t.Fatalf("source of %s: %t, %v", c.protocol, ok, err)
 	}
 	return s
-}
-
-// missing skips the test, or fails it where everything is required.
-func missing(t *testing.T, err error) {
-	t.Helper()
-	switch {
-	case err == nil:
-	case os.Getenv("GRAYLANE_REQUIRE") == "all":
-		t.Fatalf("GRAYLANE_REQUIRE=all, but %v", err)
-	default:
-		t.Skip(err)
-	}
 }
 
 // centres are the config centres that promise the same.
@@ -125,10 +113,8 @@ func startEtcd(t *testing.T) *centre {
 
 func startZooKeeper(t *testing.T) *centre {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("starts a JVM: not in -short")
-	}
-	missing(t, zookeeper.Missing())
+	need.Long(t, "starts a JVM")
+	need.Part(t, zookeeper.Missing())
 	s, err := zookeeper.Start(t.Context(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
@@ -174,10 +160,8 @@ func startZooKeeper(t *testing.T) *centre {
 
 func startNacos(t *testing.T) *centre {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("starts a JVM: not in -short")
-	}
-	missing(t, nacos.Missing())
+	need.Long(t, "starts a JVM")
+	need.Part(t, nacos.Missing())
 	dir := t.TempDir()
 	s, err := nacos.Start(t.Context(), dir)
 	if err != nil {

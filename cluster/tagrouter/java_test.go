@@ -13,6 +13,9 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/graylane/graylane/internal/testkit/need"
+	"github.com/graylane/graylane/test/rig/java"
 )
 
 const copyDependencies = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies"
@@ -23,15 +26,11 @@ type question struct{ name, line, want string }
 // TestDubboJava asks Dubbo Java itself, from Maven, for the last column of the
 // table, for what compat java gives in random worlds, and for the addresses.
 func TestDubboJava(t *testing.T) {
-	if testing.Short() {
-		t.Skip("-short: starts Maven and a JVM")
-	}
+	need.Long(t, "starts Maven and a JVM")
+	need.Part(t, java.Missing())
 	dir := t.TempDir()
-	for _, tool := range []string{"mvn", "javac", "java"} {
-		_, err := exec.LookPath(tool)
-		must(t, err)
-	}
-	must(t, run(t, "mvn", "-q", "-B", "-f", "testdata/java/pom.xml", copyDependencies, "-DoutputDirectory="+filepath.Join(dir, "lib")))
+	// Maven without a repository that has Dubbo is a missing part, too.
+	need.Part(t, run(t, "mvn", "-q", "-B", "-f", "testdata/java/pom.xml", copyDependencies, "-DoutputDirectory="+filepath.Join(dir, "lib")))
 	questions := append(ofTable(), ofAddresses()...)
 	seed := rand.Uint64()
 	random := ofRandomWorlds(t, seed)
@@ -74,18 +73,6 @@ func TestDubboJava(t *testing.T) {
 	t.Logf("%d of %d questions agree", asked, len(questions))
 	if asked < len(questions)/2 {
 		t.Errorf("only %d of %d questions could be asked", asked, len(questions))
-	}
-}
-
-// must skips the test, or fails it where everything is required.
-func must(t *testing.T, err error) {
-	t.Helper()
-	switch {
-	case err == nil:
-	case os.Getenv("GRAYLANE_REQUIRE") == "all":
-		t.Fatalf("GRAYLANE_REQUIRE=all, but %v", err)
-	default:
-		t.Skipf("Dubbo Java cannot be asked: %v", err)
 	}
 }
 

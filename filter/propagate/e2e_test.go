@@ -42,6 +42,7 @@ import (
 	"github.com/graylane/graylane/filter/propagate"
 	"github.com/graylane/graylane/filter/tag"
 	"github.com/graylane/graylane/internal/conf"
+	"github.com/graylane/graylane/internal/testkit/need"
 )
 
 // The chain of these tests is A (the test) -> B -> C. Every service is served
@@ -223,9 +224,7 @@ func dial(t *testing.T, ins *dubbo.Instance, base, proto, kind, addr string, opt
 var kinds = [][2]string{{"tri", "idl"}, {"tri", "plain"}, {"dubbo", "idl"}, {"dubbo", "plain"}}
 
 func TestEndToEnd(t *testing.T) {
-	if testing.Short() {
-		t.Skip("starts servers")
-	}
+	need.Long(t, "starts servers")
 	extension.SetCluster("test-asking", func() cluster.Cluster { return askingCluster{} })
 	setKeys(t, "x-user", "x-tenant")
 	run.Add(1)

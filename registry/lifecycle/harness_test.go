@@ -35,6 +35,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/graylane/graylane/filter/tag"
+	"github.com/graylane/graylane/internal/testkit/need"
 )
 
 const patience = 30 * time.Second
@@ -54,9 +55,7 @@ type child struct {
 
 func start(t *testing.T, p provider) *child {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("starts processes")
-	}
+	need.Long(t, "starts processes")
 	if p.Timeout == 0 {
 		p.Timeout = 5 * time.Second
 	}

@@ -4,7 +4,6 @@ package lifecycle
 
 import (
 	"fmt"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,6 +20,7 @@ import (
 	"github.com/graylane/graylane/cluster/endpoint"
 	"github.com/graylane/graylane/filter/tag"
 	"github.com/graylane/graylane/internal/testkit/etcd"
+	"github.com/graylane/graylane/internal/testkit/need"
 	"github.com/graylane/graylane/test/rig/nacos"
 	"github.com/graylane/graylane/test/rig/zookeeper"
 )
@@ -44,7 +44,7 @@ var servers = map[string]func(t *testing.T) live{
 	},
 	"zookeeper": func(t *testing.T) live {
 		t.Helper()
-		need(t, zookeeper.Missing())
+		need.Part(t, zookeeper.Missing())
 		s, err := zookeeper.Start(t.Context(), t.TempDir())
 		if err != nil {
 			t.Fatal(err)
@@ -54,7 +54,7 @@ var servers = map[string]func(t *testing.T) live{
 	},
 	"nacos": func(t *testing.T) live {
 		t.Helper()
-		need(t, nacos.Missing())
+		need.Part(t, nacos.Missing())
 		dir := t.TempDir()
 		s, err := nacos.Start(t.Context(), dir)
 		if err != nil {
@@ -69,17 +69,6 @@ var servers = map[string]func(t *testing.T) live{
 			return err
 		}}
 	},
-}
-
-func need(t *testing.T, missing error) {
-	t.Helper()
-	if missing == nil {
-		return
-	}
-	if os.Getenv("GRAYLANE_REQUIRE") == "all" {
-		t.Fatalf("GRAYLANE_REQUIRE=all, but %v", missing)
-	}
-	t.Skip(missing)
 }
 
 // path is a consumer's way to providers: one of the twelve.
@@ -180,9 +169,7 @@ func (p path) expect(t *testing.T, step string, want ...string) {
 //
 // and then the steps of testComesBack.
 func TestPaths(t *testing.T) {
-	if testing.Short() {
-		t.Skip("starts processes")
-	}
+	need.Long(t, "starts processes")
 	for _, kind := range []string{"etcdv3", "zookeeper", "nacos"} {
 		t.Run(kind, func(t *testing.T) {
 			s := servers[kind](t)
@@ -315,9 +302,7 @@ func testComesBack(t *testing.T, s live) {
 //  2. a third one, with services of its own, comes: used without waiting;
 //  3. SIGCONT: the second is used, too.
 func TestHungProviderHoldsNobodyUp(t *testing.T) {
-	if testing.Short() {
-		t.Skip("starts processes")
-	}
+	need.Long(t, "starts processes")
 	s := servers["etcdv3"](t)
 	providers := []provider{s.provider("gray", "30"), s.provider("blue", "40"), s.provider("", "50")}
 	providers[0].More, providers[2].Dubbo = false, 0
@@ -359,9 +344,7 @@ func TestHungProviderHoldsNobodyUp(t *testing.T) {
 // Two ZooKeepers, as two etcds do in TestServicesAndRegistries: what a process
 // registers is at both, and nothing is left at either when it leaves.
 func TestTwoZooKeepers(t *testing.T) {
-	if testing.Short() {
-		t.Skip("starts processes")
-	}
+	need.Long(t, "starts processes")
 	one, two := servers["zookeeper"](t), servers["zookeeper"](t)
 	p := one.provider("gray", "30")
 	p.Registries = append(p.Registries, "zookeeper://"+two.url)

@@ -4,7 +4,6 @@ package lifecycle
 
 import (
 	"context"
-	"os"
 	"testing"
 	"time"
 
@@ -15,6 +14,7 @@ import (
 	"dubbo.apache.org/dubbo-go/v3/remoting"
 
 	"github.com/graylane/graylane/filter/tag"
+	"github.com/graylane/graylane/internal/testkit/need"
 	"github.com/graylane/graylane/test/rig/zookeeper"
 )
 
@@ -78,15 +78,8 @@ func (e events) await(t *testing.T, action remoting.EventType) {
 //     comes now finds it;
 //  3. SIGTERM: that caller hears that it left.
 func TestSeenOnZooKeeper(t *testing.T) {
-	if testing.Short() {
-		t.Skip("starts processes")
-	}
-	if err := zookeeper.Missing(); err != nil {
-		if os.Getenv("GRAYLANE_REQUIRE") == "all" {
-			t.Fatalf("GRAYLANE_REQUIRE=all, but %v", err)
-		}
-		t.Skip(err)
-	}
+	need.Long(t, "starts processes")
+	need.Part(t, zookeeper.Missing())
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	t.Cleanup(cancel)
 	zk, err := zookeeper.Start(ctx, t.TempDir())

@@ -37,6 +37,7 @@ import (
 	"github.com/graylane/graylane/internal/ack"
 	"github.com/graylane/graylane/internal/conf"
 	"github.com/graylane/graylane/internal/testkit/etcd"
+	"github.com/graylane/graylane/internal/testkit/need"
 )
 
 var quick = conf.Shutdown{QuietPeriod: 100 * time.Millisecond, Notice: 500 * time.Millisecond, Timeout: 20 * time.Second, RegistryTimeout: 2 * time.Second}
@@ -64,9 +65,7 @@ type rig struct {
 
 func startEtcd(t *testing.T) *rig {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("starts processes")
-	}
+	need.Long(t, "starts processes")
 	s, err := etcd.Start(t.TempDir())
 	if err != nil {
 		t.Fatal(err)

@@ -26,7 +26,7 @@ import (
 //  4. the server comes back with another secret, which makes all tokens void: all is
 //     registered and followed again.
 func TestAccounts(t *testing.T) {
-	need(t)
+	needNacos(t)
 	noneOfOurs(t)
 	const life = 6 * time.Second
 	dir := t.TempDir()

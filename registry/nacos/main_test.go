@@ -29,6 +29,7 @@ import (
 
 	"github.com/graylane/graylane/internal/meta"
 	"github.com/graylane/graylane/internal/nacoslogin"
+	"github.com/graylane/graylane/internal/testkit/need"
 	rig "github.com/graylane/graylane/test/rig/nacos"
 )
 
@@ -67,18 +68,11 @@ func start(t *testing.T, dir string) *rig.Server {
 	return s
 }
 
-// need skips where there is no real Nacos to be had.
-func need(t *testing.T) {
+// needNacos ends the test where there is no real Nacos to be had.
+func needNacos(t *testing.T) {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("starts a real Nacos: not in -short")
-	}
-	if err := rig.Missing(); err != nil {
-		if os.Getenv("GRAYLANE_REQUIRE") == "all" {
-			t.Fatalf("GRAYLANE_REQUIRE=all, but %v", err)
-		}
-		t.Skip(err)
-	}
+	need.Long(t, "starts a real Nacos")
+	need.Part(t, rig.Missing())
 }
 
 // noLeak fails the test if it leaves a goroutine or a connection of ours behind.

@@ -10,7 +10,7 @@ import (
 
 // TestNacos runs everything on one real server, for one takes ten seconds to start.
 func TestNacos(t *testing.T) {
-	need(t)
+	needNacos(t)
 	dir := t.TempDir()
 	s := start(t, dir)
 	// Before dubbo-go's clients are there: the SDK's reconnecting is a data race with itself.

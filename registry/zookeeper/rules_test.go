@@ -19,6 +19,7 @@ import (
 	"github.com/dubbogo/go-zookeeper/zk"
 	"go.uber.org/goleak"
 
+	"github.com/graylane/graylane/internal/testkit/need"
 	"github.com/graylane/graylane/test/rig/zookeeper"
 )
 
@@ -84,15 +85,8 @@ func TestCheckRefused(t *testing.T) {
 // serve starts a server.
 func serve(t *testing.T, dir string) *zookeeper.Server {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("starts a JVM: not in -short")
-	}
-	if err := zookeeper.Missing(); err != nil {
-		if os.Getenv("GRAYLANE_REQUIRE") == "all" {
-			t.Fatalf("GRAYLANE_REQUIRE=all, but %v", err)
-		}
-		t.Skip(err)
-	}
+	need.Long(t, "starts a JVM")
+	need.Part(t, zookeeper.Missing())
 	s, err := zookeeper.Start(t.Context(), dir)
 	if err != nil {
 		t.Fatal(err)

@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/graylane/graylane/internal/testkit/child"
+	"github.com/graylane/graylane/internal/testkit/need"
 	"github.com/graylane/graylane/samples/demo/internal/report"
 	"github.com/graylane/graylane/test/rig/nacos"
 	"github.com/graylane/graylane/test/rig/zookeeper"
@@ -31,9 +32,7 @@ import (
 // program builds the demo once for a test.
 func program(t *testing.T) string {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("starts ten processes; not with -short")
-	}
+	need.Long(t, "starts ten processes")
 	exe := filepath.Join(t.TempDir(), "demo")
 	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", exe, ".").CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
@@ -158,9 +157,8 @@ func TestDemo(t *testing.T) {
 	})
 
 	t.Run("interrupted while it builds", func(t *testing.T) {
-		if runtime.GOOS != "linux" {
-			t.Skip("sees the linker in /proc")
-		}
+		_, err := os.Stat("/proc/self/cmdline") // the linker is seen in /proc
+		need.Part(t, err)
 		d := start(t, exe)
 		for end := time.Now().Add(time.Minute); !slices.ContainsFunc(processesOf(d.tmp), func(p string) bool { return strings.Contains(p, "/link ") }); {
 			if time.Now().After(end) {
@@ -198,15 +196,8 @@ func TestDemo(t *testing.T) {
 
 // Real servers, a level each; both at once, for a demo mostly waits.
 func TestDemoOnRealServers(t *testing.T) {
-	if testing.Short() {
-		t.Skip("starts ten processes and a server, twice; not with -short")
-	}
-	if err := errors.Join(nacos.Missing(), zookeeper.Missing()); err != nil {
-		if os.Getenv("GRAYLANE_REQUIRE") == "all" {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
+	need.Long(t, "starts ten processes and a server, twice")
+	need.Part(t, nacos.Missing(), zookeeper.Missing())
 	exe := program(t)
 	for _, tc := range []struct{ registry, level string }{
 		{"rig:nacos", "application"},

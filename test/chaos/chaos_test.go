@@ -16,6 +16,7 @@ import (
 
 	_ "github.com/graylane/graylane/imports"
 	"github.com/graylane/graylane/internal/testkit/etcd"
+	"github.com/graylane/graylane/internal/testkit/need"
 	"github.com/graylane/graylane/test/rig/nacos"
 	"github.com/graylane/graylane/test/rig/zookeeper"
 )
@@ -95,9 +96,7 @@ func known(t *testing.T) {
 }
 
 func TestChaos(t *testing.T) {
-	if testing.Short() {
-		t.Skip("starts processes and servers; not with -short")
-	}
+	need.Long(t, "starts processes and servers")
 	known(t)
 	var rows []*row
 	for _, c := range cells() {
@@ -227,10 +226,10 @@ func startRegistry(t *testing.T, kind, dir string) registryServer {
 	case "etcd":
 		s, err = etcd.StartProcess(t.Context(), dir)
 	case "nacos":
-		required(t, nacos.Missing())
+		need.Part(t, nacos.Missing())
 		s, err = nacos.Start(t.Context(), dir)
 	case "zookeeper":
-		required(t, zookeeper.Missing())
+		need.Part(t, zookeeper.Missing())
 		s, err = zookeeper.Start(t.Context(), dir)
 	}
 	if err != nil {
@@ -243,17 +242,6 @@ func closeRegistries() {
 	for _, end := range slices.Backward(registries.close) {
 		end()
 	}
-}
-
-func required(t *testing.T, missing error) {
-	t.Helper()
-	if missing == nil {
-		return
-	}
-	if os.Getenv("GRAYLANE_REQUIRE") == "all" {
-		t.Fatal(missing)
-	}
-	t.Skip(missing)
 }
 
 // table is the matrix in Markdown.

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/graylane/graylane/internal/testkit/need"
 )
 
 var (
@@ -38,13 +40,12 @@ func TestSoak(t *testing.T) {
 	d := *soakFor
 	switch {
 	case d == 0:
-		t.Skip("takes long: make soak")
+		t.Skip("takes long: make soak") //nolint:forbidigo // nothing is missing: nobody asked for it with -soak
 	case testing.Short():
 		d = min(d, soakShort)
 	}
-	if _, err := os.Stat("/proc/self/net/tcp"); err != nil {
-		t.Skip("what a process holds is read from /proc: Linux only")
-	}
+	_, err := os.Stat("/proc/self/net/tcp") // what a process holds is read from /proc
+	need.Part(t, err)
 	seed := *soakSeed
 	for seed == 0 {
 		seed = rand.Uint64() >> 32

@@ -10,6 +10,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/graylane/graylane/internal/testkit/need"
 	"github.com/graylane/graylane/test/rig/java"
 	"github.com/graylane/graylane/test/rig/zookeeper"
 )
@@ -34,15 +35,8 @@ type rounds struct {
 
 // TestJava lets Graylane and Dubbo Java serve and call each other, part by part.
 func TestJava(t *testing.T) {
-	if testing.Short() {
-		t.Skip("-short: starts processes, ZooKeeper and JVMs")
-	}
-	if err := java.Missing(); err != nil {
-		if os.Getenv("GRAYLANE_REQUIRE") == "all" {
-			t.Fatalf("GRAYLANE_REQUIRE=all, but %v", err)
-		}
-		t.Skipf("Dubbo Java cannot be asked: %v", err)
-	}
+	need.Long(t, "starts processes, ZooKeeper and JVMs")
+	need.Part(t, java.Missing())
 	for _, protocol := range []string{"tri", "dubbo"} {
 		t.Run(protocol, func(t *testing.T) {
 			began := time.Now()

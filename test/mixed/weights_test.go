@@ -13,6 +13,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/graylane/graylane/internal/testkit/etcd"
+	"github.com/graylane/graylane/internal/testkit/need"
 )
 
 // TestSharesInAMixedFleet: of three providers one runs Graylane; a caller, plain
@@ -23,9 +24,7 @@ import (
 // Steps: 1. an etcd; 2. the providers, plain ones first, for dubbo-go's own etcd
 // parts miss changes; 3. when all have registered, the callers, one by one.
 func TestSharesInAMixedFleet(t *testing.T) {
-	if testing.Short() {
-		t.Skip("starts processes")
-	}
+	need.Long(t, "starts processes")
 	const providers, calls = 3, 5_000
 	for _, application := range []bool{false, true} {
 		level := map[bool]string{false: "interface", true: "application"}[application]

@@ -29,6 +29,7 @@ import (
 	"github.com/graylane/graylane/filter/tag"
 	"github.com/graylane/graylane/internal/testkit/child"
 	"github.com/graylane/graylane/internal/testkit/etcd"
+	"github.com/graylane/graylane/internal/testkit/need"
 	_ "github.com/graylane/graylane/registry/etcd"
 )
 
@@ -187,9 +188,7 @@ func servedBy(t *testing.T, call realCaller, attachments map[string]any, want ..
 // TestRegistryTypeAll: with a real etcd at both levels an instance counts once,
 // keeps its tag and group, and is called as the group it is.
 func TestRegistryTypeAll(t *testing.T) {
-	if testing.Short() {
-		t.Skip("starts processes")
-	}
+	need.Long(t, "starts processes")
 	for _, protocol := range []string{constant.TriProtocol, constant.DubboProtocol} {
 		t.Run(protocol, func(t *testing.T) {
 			server, err := etcd.Start(t.TempDir())

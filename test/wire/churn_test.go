@@ -9,15 +9,14 @@ import (
 	"time"
 
 	"github.com/graylane/graylane/cluster/endpoint"
+	"github.com/graylane/graylane/internal/testkit/need"
 )
 
 // TestConnectionsClosedAtOnce: a peer that closes every connection as it comes. A
 // request that found its connection closed before it was written counts as never
 // executed, one that may have been written as unknown.
 func TestConnectionsClosedAtOnce(t *testing.T) {
-	if testing.Short() {
-		t.Skip("waits for a race")
-	}
+	need.Long(t, "waits for a race")
 	must(instance())(t)
 	k := kind{"tri", "idl"}
 	addr, _ := listen(t, func(net.Conn) {})

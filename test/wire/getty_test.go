@@ -19,6 +19,7 @@ import (
 	"dubbo.apache.org/dubbo-go/v3/remoting/getty"
 
 	"github.com/graylane/graylane/cluster/endpoint"
+	"github.com/graylane/graylane/internal/testkit/need"
 )
 
 // gettyRig is one address over the dubbo protocol, called by dubbo-go's own client
@@ -99,9 +100,7 @@ func proof(err error) bool {
 // nothing was written, but for "session not exist": it is returned for a few
 // instructions only, between the loss of a connection and the start of a new one.
 func TestGettyTexts(t *testing.T) {
-	if testing.Short() {
-		t.Skip("waits for connections")
-	}
+	need.Long(t, "waits for connections")
 	kind{"dubbo", "plain"}.unlessRacing(t)
 	silent := func(c net.Conn) { _, _ = c.Read(make([]byte, 1)) }
 

@@ -15,6 +15,8 @@ import (
 	"dubbo.apache.org/dubbo-go/v3/protocol/triple/triple_protocol"
 	"dubbo.apache.org/dubbo-go/v3/server"
 	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/graylane/graylane/internal/testkit/need"
 )
 
 // Handler is a service (exported, or dubbo-go refuses it).
@@ -41,9 +43,7 @@ var services atomic.Int64
 // serve starts a provider; it ends with the test binary.
 func serve(t *testing.T, k kind, run func(ctx context.Context, in string) (string, error), opts ...server.ServiceOption) *provider {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("starts servers")
-	}
+	need.Long(t, "starts servers")
 	k.unlessRacing(t)
 	p := &provider{kind: k, name: fmt.Sprintf("graylane.wire%d", services.Add(1))}
 	ins := must(instance())(t)

@@ -43,7 +43,7 @@ func (r *reference) Watch(func()) (cancel func())        { return func() {} }
 func (k kind) unlessRacing(t *testing.T) {
 	t.Helper()
 	if racing && k.protocol == constant.DubboProtocol {
-		t.Skip("dubbo-go's getty client has data races of its own")
+		t.Skip("dubbo-go's getty client has data races of its own") //nolint:forbidigo // the part is there, and faulty: see above
 	}
 }
 

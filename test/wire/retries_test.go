@@ -16,6 +16,7 @@ import (
 
 	"github.com/graylane/graylane/cluster/lossless"
 	"github.com/graylane/graylane/internal/conf"
+	"github.com/graylane/graylane/internal/testkit/need"
 )
 
 // counting is an address that counts the calls that come and answers none.
@@ -60,9 +61,7 @@ func TestRetries(t *testing.T) {
 	const timeout = 500 * time.Millisecond // a request must come within it, on a busy machine, too
 	for _, k := range kinds {
 		t.Run(k.String(), func(t *testing.T) {
-			if testing.Short() {
-				t.Skip("waits for timeouts")
-			}
+			need.Long(t, "waits for timeouts")
 			k.unlessRacing(t)
 			before := lossless.ReadStats()
 			var retried int64

@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"testing"
 	"time"
+
+	"github.com/graylane/graylane/internal/testkit/need"
 )
 
 func TestMain(m *testing.M) {
@@ -19,9 +21,7 @@ func TestMain(m *testing.M) {
 
 // TestRun: both sides take their turns over both protocols, to see that it works.
 func TestRun(t *testing.T) {
-	if testing.Short() {
-		t.Skip("starts processes")
-	}
+	need.Long(t, "starts processes")
 	var out bytes.Buffer
 	p := plan{protocols: []string{"tri", "dubbo"}, sizes: []int{3}, pairs: 2, turn: 20 * time.Millisecond, width: 2}
 	if err := p.run(&out); err != nil {

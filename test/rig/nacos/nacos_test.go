@@ -16,6 +16,8 @@ import (
 	"github.com/nacos-group/nacos-sdk-go/v2/common/constant"
 	"github.com/nacos-group/nacos-sdk-go/v2/model"
 	"github.com/nacos-group/nacos-sdk-go/v2/vo"
+
+	"github.com/graylane/graylane/internal/testkit/need"
 )
 
 const service = "rig-order"
@@ -28,15 +30,8 @@ const service = "rig-order"
 //  5. closes the server: its ports are free, its address refuses,
 //  6. starts it again, without its data: the same address.
 func TestServer(t *testing.T) {
-	if testing.Short() {
-		t.Skip("starts a JVM twice: not in -short")
-	}
-	if err := Missing(); err != nil {
-		if os.Getenv("GRAYLANE_REQUIRE") == "all" {
-			t.Fatalf("GRAYLANE_REQUIRE=all, but %v", err)
-		}
-		t.Skip(err)
-	}
+	need.Long(t, "starts a JVM twice")
+	need.Part(t, Missing())
 	dir := t.TempDir()
 
 	// 1

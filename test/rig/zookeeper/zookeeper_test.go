@@ -5,11 +5,12 @@ package zookeeper
 import (
 	"errors"
 	"net"
-	"os"
 	"testing"
 	"time"
 
 	"github.com/dubbogo/go-zookeeper/zk"
+
+	"github.com/graylane/graylane/internal/testkit/need"
 )
 
 // TestServer:
@@ -18,15 +19,8 @@ import (
 //  3. starts it again: same address, the node is there,
 //  4. and again without its data: the node is not there.
 func TestServer(t *testing.T) {
-	if testing.Short() {
-		t.Skip("starts a JVM three times: not in -short")
-	}
-	if err := Missing(); err != nil {
-		if os.Getenv("GRAYLANE_REQUIRE") == "all" {
-			t.Fatalf("GRAYLANE_REQUIRE=all, but %v", err)
-		}
-		t.Skip(err)
-	}
+	need.Long(t, "starts a JVM three times")
+	need.Part(t, Missing())
 
 	// 1
 	began := time.Now()
