@@ -169,27 +169,14 @@ func (d *Directory) dropUnknown(over map[string]string) {
 	}
 }
 
-// link is the part of the overrides for which a connection is made anew: tag, weight
-// and whether it is used at all are not.
-func link(over map[string]string) map[string]string {
-	rest := maps.Clone(over)
-	for _, key := range [...]string{constant.Tagkey, constant.WeightKey, disabledKey} {
-		delete(rest, key)
-	}
-	return rest
-}
-
-// reconsider takes over the overrides of now for a provider, and connects anew where
-// they change what a connection is made of. d.mu is held.
+// reconsider takes over the overrides of now for a provider. d.mu is held.
 func (d *Directory) reconsider(p *provider) {
 	over := d.overrideOf(p.url)
 	if maps.Equal(over, p.over) {
 		return
 	}
-	p.over = over
-	if p.endpoint != nil && !maps.Equal(link(over), p.linked) {
-		u := p.url
-		d.work(func() { d.connect(p, u, redial) })
+	if p.over = over; p.endpoint != nil {
+		d.adapt(p)
 	}
 }
 

@@ -60,6 +60,7 @@ type provider struct {
 	watch    uint64             // hash of that name, which is long
 	over     map[string]string  // what overrides of the config centre say of it, mostly nothing
 	linked   map[string]string  // the part of them of which the connection was made
+	plain    map[string]string  // what its URL says itself where another part has been written into it
 	retry    *time.Timer
 	left     time.Time // when the last registry ceased to list it, else zero
 	replaced bool      // another incarnation has its address, or it must not be called
@@ -267,10 +268,12 @@ func (d *Directory) connect(p *provider, u *common.URL, pause time.Duration) {
 	}
 	key := merged.ServiceKey()
 	d.mu.Lock()
-	linked := link(p.over)
+	over := p.over
+	linked := link(merged.Protocol, over)
 	for key, value := range linked {
 		merged.SetParam(key, value)
 	}
+	plain := rewrite(merged, nil, over)
 	if !d.gone && !d.watched[key] { // else nobody would unregister it
 		d.watched[key] = true
 		graceful_shutdown.DefaultClosingDirectoryRegistry().Register(key, d)
@@ -294,7 +297,7 @@ func (d *Directory) connect(p *provider, u *common.URL, pause time.Duration) {
 		p.retry = time.AfterFunc(pause, func() { d.connect(p, u, min(2*pause, redialMax)) })
 		return
 	}
-	p.linked = linked
+	p.linked, p.plain = linked, plain
 	e := &endpoint.Endpoint{Instance: p.instance}
 	e.SetSaid(p.url)
 	if d.foreign {
@@ -311,8 +314,8 @@ func (d *Directory) connect(p *provider, u *common.URL, pause time.Duration) {
 	if d.publishSoon(); d.connecting == 0 && !d.burst.full() { // tried again by itself
 		d.publishNow()
 	}
-	if !maps.Equal(link(p.over), linked) { // overrides have changed meanwhile
-		d.work(func() { d.connect(p, p.url, redial) })
+	if !maps.Equal(p.over, over) { // they have changed meanwhile
+		d.adapt(p)
 	}
 }
 
