@@ -61,6 +61,7 @@ type provider struct {
 	answer   func(base.Invocation) result.Result
 	attempts atomic.Int64 // calls that came
 	executed atomic.Int64 // of those, handled
+	referred atomic.Int64 // connections that were made
 }
 
 // ended counts the calls that any of them has answered.
@@ -73,6 +74,7 @@ type scriptedProtocol struct{ base.Protocol }
 
 func (p *scriptedProtocol) Refer(u *common.URL) base.Invoker {
 	if s, ok := scripts.Load(u.Location); ok {
+		s.(*provider).referred.Add(1)
 		return &scriptedInvoker{base.NewBaseInvoker(u), s.(*provider)}
 	}
 	return p.Protocol.Refer(u)
