@@ -20,14 +20,11 @@ import (
 // again decides whether the call goes to another endpoint, after an outcome that
 // is not an answer.
 func (i *Invoker) again(c *call, e *endpoint.Endpoint, d *tagrouter.Decision, v verdict, res result.Result) bool {
-	retry := conf.Current().Retry
-	share := retry.BudgetPercent / 100
-	more := c.attempts <= maxReroutes && c.base.Err() == nil
+	more := c.base.Err() == nil
 	switch v.outcome {
 	case endpoint.Refused:
 		stats.refused.Add(1)
-		free := c.attempts == 1 && v.refused != tag.RefusedOverloaded
-		more = more && c.unary && !c.late() && (free || i.pay(share))
+		more = more && c.unary && !c.late() && i.reroutes(c, e, d, v.refused != tag.RefusedOverloaded)
 	case endpoint.Failed:
 		switch {
 		case v.doubt:
@@ -35,12 +32,13 @@ func (i *Invoker) again(c *call, e *endpoint.Endpoint, d *tagrouter.Decision, v 
 		case v.down:
 			eject(e.Instance, protocolOf(e), res.Error().Error())
 		}
-		more = more && !c.late() && (c.attempts == 1 || i.pay(share))
+		more = more && !c.late() && i.reroutes(c, e, d, true)
 	default:
 		if v.strike {
 			strike(e, d)
 		}
-		if more && c.unary && (!c.option || !c.late()) && c.repeated < i.repeats(c, retry) && i.pay(share) {
+		retry := conf.Current().Retry
+		if more && c.counted() <= maxReroutes && c.unary && (!c.option || !c.late()) && c.repeated < i.repeats(c, retry) && i.pay() {
 			c.repeated++
 			stats.retried.Add(1)
 			c.restart()
@@ -56,8 +54,20 @@ func (i *Invoker) again(c *call, e *endpoint.Endpoint, d *tagrouter.Decision, v 
 	return more
 }
 
-func (i *Invoker) pay(share float64) bool {
-	if i.budget.spend(share) {
+// reroutes reports whether a call that was not executed may try one more endpoint. An
+// attempt that found its endpoint gone counts for nothing: one that leaves was tried
+// where there is nothing else, and nobody tries it again. Of many that are gone, the one
+// that still serves must be found.
+func (i *Invoker) reroutes(c *call, e *endpoint.Endpoint, d *tagrouter.Decision, firstIsFree bool) bool {
+	if d.Last && e.Spent() {
+		c.void++
+		return true
+	}
+	return c.counted() <= maxReroutes && (firstIsFree && c.counted() == 1 || i.pay())
+}
+
+func (i *Invoker) pay() bool {
+	if i.budget.spend(conf.Current().Retry.BudgetPercent / 100) {
 		return true
 	}
 	stats.budgetExhausted.Add(1)

@@ -27,7 +27,8 @@ import (
 	"github.com/graylane/graylane/loadbalance/warmup"
 )
 
-// maxReroutes bounds the endpoints that one call tries beside the first.
+// maxReroutes bounds the endpoints that one call tries beside the first, those not
+// counted that turn out to be gone.
 const maxReroutes = 3
 
 // Invoker is one reference: a service as this process calls it.
@@ -110,6 +111,7 @@ type call struct {
 	max      limit // as [call.limit] found it
 	tried    [maxReroutes + 1]*endpoint.Endpoint
 	attempts int
+	void     int                // of the attempts, those that found their endpoint gone: they are not in tried
 	repeated int                // though the outcome was unknown
 	fellBack bool               // counted
 	from     *endpoint.Endpoint // that the call is being rerouted from
@@ -370,8 +372,11 @@ func (i *Invoker) draw(c *call, d *tagrouter.Decision, pool *endpoint.Pool) *end
 	return nil
 }
 
+// counted is how many of the attempts count: they are in tried.
+func (c *call) counted() int { return c.attempts - c.void }
+
 func (c *call) fits(e *endpoint.Endpoint, d *tagrouter.Decision) bool {
-	if slices.Contains(c.tried[:c.attempts], e) {
+	if slices.Contains(c.tried[:c.counted()], e) {
 		return false
 	}
 	if !e.Begin(d.Last) {
@@ -389,7 +394,7 @@ var ErrNoResult = errors.New("lossless: neither an answer nor an error was retur
 func (i *Invoker) send(c *call, e *endpoint.Endpoint, d *tagrouter.Decision) (res result.Result, v verdict) {
 	v.outcome = endpoint.Unknown
 	defer func() { e.End(v.outcome) }()
-	c.tried[c.attempts] = e
+	c.tried[c.counted()] = e
 	c.attempts++
 	if w, ok := e.Invoker.(*connect.Invoker); ok && (w.EachCall() || !e.Proven()) {
 		if err := w.Ready(c.third()); err != nil {

@@ -132,30 +132,44 @@ func TestLastRefuses(t *testing.T) {
 	}
 }
 
-// TestManyAreGone: of many that left the registry none can be reached. Each is tried
-// once, by whichever call, and every call gets the typed error, also one that may try
-// no more of them.
+// TestManyAreGone: of many that left the registry none can be reached, or all refuse.
+// The first call tries each once, without a budget, and from then on nobody does. If one
+// of them still serves, every call finds it.
 func TestManyAreGone(t *testing.T) {
 	for _, protocol := range protocols {
-		settings(t, func(c *conf.Config) { c.Retry.BudgetPercent = 0 })
-		r := newRig(t, protocol, make([]string, 9)...)
-		r.budget.tokens, r.budget.at = 0, time.Now().Add(time.Hour) // no income: the one free reroute
-		for _, n := range r.nodes {
-			n.e.SetRemoved(true)
-			n.answer = fails(&net.OpError{Op: "dial", Err: syscall.ECONNREFUSED})
-		}
-		for n := range 6 {
-			err := r.call(nil)
-			if !errors.Is(err, endpoint.ErrNoEndpoint) || !contains(err, "No provider available") {
-				t.Errorf("%s: call %d: %v, want ErrNoEndpoint", protocol, n+1, err)
-			}
-			if tried := n < 5; tried != errors.Is(err, syscall.ECONNREFUSED) { // two each, then one
-				t.Errorf("%s: call %d: %v; want the reason in it: %t", protocol, n+1, err, tried)
-			}
-		}
-		for n, node := range r.nodes {
-			if got := node.calls.Load(); got != 1 {
-				t.Errorf("%s: node %d was tried %d times, want once", protocol, n, got)
+		for _, refuses := range []bool{false, true} {
+			for _, serves := range []int{0, 1} {
+				settings(t, func(c *conf.Config) { c.Retry.BudgetPercent = 0 })
+				r := newRig(t, protocol, make([]string, 9+serves)...)
+				r.budget.tokens, r.budget.at = 0, time.Now().Add(time.Hour) // no income: the one free reroute
+				for _, n := range r.nodes {
+					n.e.SetRemoved(true)
+				}
+				gone := r.nodes[:9]
+				for _, n := range gone {
+					n.answer = fails(&net.OpError{Op: "dial", Err: syscall.ECONNREFUSED})
+					if refuses {
+						n.refuses(protocol, tag.RefusedClosing)
+					}
+				}
+				for n := range 40 { // so that each was the first choice of one
+					err := r.call(nil)
+					switch {
+					case serves > 0:
+						if err != nil {
+							t.Fatalf("%s, refuses: %v: call %d: %v, though one still serves", protocol, refuses, n+1, err)
+						}
+					case !errors.Is(err, endpoint.ErrNoEndpoint) || !contains(err, "No provider available"):
+						t.Errorf("%s, refuses: %v: call %d: %v, want ErrNoEndpoint", protocol, refuses, n+1, err)
+					case contains(err, "the last that was tried") != (n == 0):
+						t.Errorf("%s, refuses: %v: call %d: %v; want the reason in it: %v", protocol, refuses, n+1, err, n == 0)
+					}
+				}
+				for n, node := range gone {
+					if got := node.calls.Load(); got > 1 || got == 0 && serves == 0 {
+						t.Errorf("%s, refuses: %v: node %d was tried %d times, want once", protocol, refuses, n, got)
+					}
+				}
 			}
 		}
 	}
