@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"runtime/pprof"
 	"strconv"
 	"strings"
 	"syscall"
@@ -44,6 +45,7 @@ func sampleOnSignal() {
 	signal.Notify(asked, signalSample)
 	go func() {
 		for range asked {
+			fail(writeStacks())
 			s, err := takeSample()
 			fail(err)
 			b, err := json.Marshal(s)
@@ -51,6 +53,19 @@ func sampleOnSignal() {
 			say(saySample + string(b))
 		}
 	}()
+}
+
+// stacksName is the file in a child's folder that tells, by the last sample, where its
+// goroutines are.
+const stacksName = "goroutines.txt"
+
+func writeStacks() error {
+	f, err := os.Create(stacksName)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }() // who reads it sees what is missing
+	return pprof.Lookup("goroutine").WriteTo(f, 1)
 }
 
 func takeSample() (s sample, err error) {
