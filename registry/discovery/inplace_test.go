@@ -131,11 +131,11 @@ func TestOverrideInPlaceInTurn(t *testing.T) {
 		u.Protocol = constant.TriProtocol
 		d.override()
 		d.all(u)
-		expect := func(step, retries, weight, timeout string, refers int) {
+		expect := func(step, retries, weight, timeout string, connections int) {
 			t.Helper()
 			u := d.Endpoints()[0].Invoker.GetURL()
-			if r, w, l := u.GetParam(constant.RetriesKey, ""), u.GetParam("methods.Get.weight", ""), u.GetParam(constant.TimeoutKey, ""); r != retries || w != weight || l != timeout || wire.n["a"] != refers {
-				t.Errorf("%s: retries %q, weight of the method %q, timeout %q, %d connections; want %q, %q, %q, %d", step, r, w, l, wire.n["a"], retries, weight, timeout, refers)
+			if r, w, l := u.GetParam(constant.RetriesKey, ""), u.GetParam("methods.Get.weight", ""), u.GetParam(constant.TimeoutKey, ""); r != retries || w != weight || l != timeout || refers() != connections {
+				t.Errorf("%s: retries %q, weight of the method %q, timeout %q, %d connections; want %q, %q, %q, %d", step, r, w, l, refers(), retries, weight, timeout, connections)
 			}
 		}
 		b.put(ofApp, "0.0.0.0", "retries: \"1\"")
@@ -171,8 +171,8 @@ func TestOverrideInPlaceMeanwhile(t *testing.T) {
 		d.all(u)
 		b.put(ofApp, "0.0.0.0", "retries: \"2\"")
 		time.Sleep(time.Minute)
-		if u := d.Endpoints()[0].Invoker.GetURL(); u.GetParam(constant.RetriesKey, "") != "2" || u.GetParam(constant.ForksKey, "") != "" || wire.n["a"] != 1 {
-			t.Errorf("retries %q, forks %q, %d connections", u.GetParam(constant.RetriesKey, ""), u.GetParam(constant.ForksKey, ""), wire.n["a"])
+		if u := d.Endpoints()[0].Invoker.GetURL(); u.GetParam(constant.RetriesKey, "") != "2" || u.GetParam(constant.ForksKey, "") != "" || refers() != 1 {
+			t.Errorf("retries %q, forks %q, %d connections", u.GetParam(constant.RetriesKey, ""), u.GetParam(constant.ForksKey, ""), refers())
 		}
 	})
 }
