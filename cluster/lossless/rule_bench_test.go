@@ -37,7 +37,7 @@ func BenchmarkRuleChange(b *testing.B) {
 			defer tagrouter.Rules.Put("order", nil)
 
 			quiet := newCaller(b, r)
-			time.Sleep(200 * time.Millisecond)
+			time.Sleep(200 * time.Millisecond) // the length of the measurement
 			before := quiet.stop()
 			busy := newCaller(b, r)
 			for turn := 0; b.Loop(); turn++ {

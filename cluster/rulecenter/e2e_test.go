@@ -150,7 +150,7 @@ func (r role) consume() {
 		case now != last:
 			say("%s rules %d", now, rulecenter.ReadStats().Good)
 			if last, same = now, 0; strings.Contains(now, "none") {
-				time.Sleep(20 * time.Millisecond)
+				time.Sleep(20 * time.Millisecond) // the pause of a poll; the test has the bound
 			}
 		case same%5 == 0:
 			say(unchanged)
@@ -176,7 +176,7 @@ func (c *consumer) answers(ctx context.Context) string {
 		port, err := c.get(ctx)
 		if err != nil {
 			say("failed: %v", err)
-			time.Sleep(100 * time.Millisecond)
+			time.Sleep(100 * time.Millisecond) // asked again until the test has seen enough
 			return "none"
 		}
 		seen[port] = true

@@ -87,12 +87,14 @@ func TestEtcdRestarts(t *testing.T) {
 	}
 
 	// 2.
-	time.Sleep(time.Until(stopped.Add(ttl + 500*time.Millisecond))) // real time: the lease is etcd's
+	// Real time, and no event ends it: the leases are etcd's, and it is away.
+	time.Sleep(time.Until(stopped.Add(ttl + 500*time.Millisecond)))
 
 	// 3.
 	if err := w.server.Restart(); err != nil {
 		t.Fatal(err)
 	}
+	back := time.Now() // each lease that etcd remembers lives as long again from here
 	eventually(t, "a whole list at both levels", func() bool {
 		l, _, _ := w.providers.counts()
 		e, _ := w.instances.count()
@@ -108,8 +110,8 @@ func TestEtcdRestarts(t *testing.T) {
 	}
 	w.providers.expect(t, "127.0.0.1:1@1")
 
-	// Longer than the old leases could have lived.
-	time.Sleep(ttl + time.Second)
+	// Longer than the old leases could have lived: that nothing went with them is no event.
+	time.Sleep(time.Until(back.Add(ttl + time.Second)))
 	w.providers.expect(t, "127.0.0.1:1@1")
 	w.instances.expect(t, "restart", "1() 2()")
 	if _, _, empty := w.providers.counts(); empty != 0 {

@@ -141,7 +141,7 @@ func (h *Handler) Call(_ context.Context, in string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	time.Sleep(d)
+	time.Sleep(d) // the work
 	return in, nil
 }
 

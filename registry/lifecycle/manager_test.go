@@ -5,6 +5,7 @@ package lifecycle
 import (
 	"os"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"dubbo.apache.org/dubbo-go/v3/common"
@@ -68,15 +69,18 @@ func TestRegistriesAreToldApart(t *testing.T) {
 
 // The instance is born anew with each try until a registration has succeeded.
 func TestBirth(t *testing.T) {
-	m := newTestManager()
-	first := m.begin()
-	time.Sleep(2 * time.Millisecond)
-	second := m.begin()
-	if !second.start.After(first.start) || second.window != 120*time.Second {
-		t.Errorf("births %v, %v", first, second)
-	}
-	m.born()
-	if got := m.begin(); got != second {
-		t.Errorf("born %v, later %v", second, got)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		m := newTestManager()
+		first := m.begin()
+		time.Sleep(time.Millisecond)
+		second := m.begin()
+		if second.start.Sub(first.start) != time.Millisecond || second.window != 120*time.Second {
+			t.Errorf("births %v, %v", first, second)
+		}
+		m.born()
+		time.Sleep(time.Millisecond)
+		if got := m.begin(); got != second {
+			t.Errorf("born %v, later %v", second, got)
+		}
+	})
 }

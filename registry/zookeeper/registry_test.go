@@ -16,6 +16,8 @@ import (
 	"github.com/dubbogo/go-zookeeper/zk"
 	gxzookeeper "github.com/dubbogo/gost/database/kv/zk"
 	"github.com/dubbogo/gost/gof/observer"
+
+	"github.com/graylane/graylane/test/rig/zookeeper"
 )
 
 func TestNamesAreOurs(t *testing.T) {
@@ -172,7 +174,8 @@ func TestOutage(t *testing.T) {
 	}
 
 	// 2
-	time.Sleep(time.Until(down.Add(5 * time.Second))) // real time: the session is the server's
+	// Real time, and no event ends it: that nobody is told anything is what is shown.
+	time.Sleep(time.Until(down.Add(sessionTime + 2*zookeeper.Tick)))
 	if dels, void := o.a.counts(); dels+void != 0 || o.a.String() != "127.0.0.1:1@1" {
 		t.Errorf("told while the server was away: %d deletions, %d empty lists, %s", dels, void, o.a)
 	}

@@ -20,11 +20,14 @@ import (
 	"github.com/dubbogo/gost/gof/observer"
 )
 
+// sessionTime is what the sessions of these tests ask for, as registry.timeout.
+const sessionTime = 4 * time.Second
+
 // registryURL is what dubbo-go makes of a registry in dubbogo.yml.
 func registryURL(t *testing.T, address string) *common.URL {
 	t.Helper()
 	u, err := common.NewURL(Name+"://"+address, common.WithLocation(address),
-		common.WithParamsValue(constant.RegistryKey, Name), common.WithParamsValue(constant.RegistryTimeoutKey, "4s"))
+		common.WithParamsValue(constant.RegistryKey, Name), common.WithParamsValue(constant.RegistryTimeoutKey, sessionTime.String()))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -356,7 +356,7 @@ func (m mode) drain(t *testing.T, protocol string) string {
 			if fleet[1].attempts.Load() == before {
 				return true
 			}
-			time.Sleep(10 * time.Millisecond)
+			time.Sleep(10 * time.Millisecond) // the pause between two looks, of which there are ten
 		}
 		return false
 	}

@@ -172,7 +172,7 @@ func servedBy(t *testing.T, call realCaller, attachments map[string]any, want ..
 	for deadline := time.Now().Add(patience); len(seen) < len(want) && time.Now().Before(deadline); {
 		name, err := call(maps.Clone(attachments))
 		if last = err; err != nil {
-			time.Sleep(20 * time.Millisecond) // they are still coming
+			time.Sleep(20 * time.Millisecond) // they are still coming: asked again, until patience ends
 			continue
 		}
 		if !slices.Contains(want, name) {
