@@ -64,6 +64,8 @@ type provider struct {
 	retry    *time.Timer
 	left     time.Time // when the last registry ceased to list it, else zero
 	replaced bool      // another incarnation has its address, or it must not be called
+	vanished bool      // it left, and nobody listens at its address any more
+	looks    uint8     // for the latter, since it left
 	alone    bool      // nothing else is at its place
 	nth      int32     // of Directory.known
 }
@@ -337,7 +339,7 @@ func (d *Directory) remove(p *provider) {
 	if !p.left.IsZero() {
 		return
 	}
-	p.left = time.Now()
+	p.left, p.vanished, p.looks = time.Now(), false, 0
 	if p.endpoint != nil {
 		p.endpoint.SetRemoved(true)
 		d.confirm(p.endpoint)
@@ -359,7 +361,7 @@ func (d *Directory) forget(p *provider) {
 
 // over tells whether a provider that left has nothing to give any more. d.mu is held.
 func (d *Directory) over(p *provider) bool {
-	return !p.left.IsZero() && (d.gone || p.replaced || p.instance.Outlier() || time.Since(p.left) >= lingerTime)
+	return !p.left.IsZero() && (d.gone || p.replaced || p.vanished || p.instance.Outlier() || time.Since(p.left) >= lingerTime)
 }
 
 // sweepLater looks again for providers that are over, as long as any has left.
@@ -378,7 +380,10 @@ func (d *Directory) sweepLater() {
 		}
 		changed, left := false, false
 		for _, p := range d.known {
-			left = left || !p.left.IsZero()
+			if !p.left.IsZero() {
+				left = true
+				d.look(p)
+			}
 			changed = changed || d.over(p)
 		}
 		if changed {
