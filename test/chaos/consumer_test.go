@@ -64,6 +64,9 @@ func (s spec) dial(cli *client.Client) remote {
 func (s spec) consume() {
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, signalIdle, signalLonger)
+	if s.Leak {
+		leak()
+	}
 	cli := s.client()
 	send, beside := s.dial(cli), remote(nil)
 	if s.Beside != "" {

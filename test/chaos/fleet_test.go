@@ -153,7 +153,7 @@ func (f *fleet) join(name, mode string) *process {
 	s := f.spec("consumer", name)
 	s.Rate, s.Port, s.Metadata, s.Mode = f.rate/f.callers, freePort(f.t), freePort(f.t), mode
 	if len(f.steady) > 0 {
-		s.Beside = f.steady[0].spec.Cell
+		s.Beside, s.Leak = f.steady[0].spec.Cell, *leaky
 	}
 	c := f.launch(s)
 	f.mu.Lock()

@@ -38,6 +38,7 @@ type spec struct {
 	Require  bool          // register.require
 	Mode     string        // of Graylane, "" for that of the run
 	Beside   string        // cell of a second service, which a consumer calls now and then; "" for none
+	Leak     bool          // of a consumer, see leak
 }
 
 // modeOff is plain dubbo-go.
