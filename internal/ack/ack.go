@@ -36,9 +36,11 @@ const (
 
 // Send says to the provider at u, a URL as references have it, that caller (the value of
 // graylane-caller) sends nothing more to the given incarnation. It has a connection of
-// its own, for dubbo-go lends none, and closes it.
+// its own, for dubbo-go lends none, which is closed when Send returns.
 func Send(ctx context.Context, u *common.URL, caller, incarnation string) error {
-	scheme, transport := "http", &http.Transport{Protocols: new(http.Protocols)}
+	var own lines
+	defer own.close()
+	scheme, transport := "http", &http.Transport{Protocols: new(http.Protocols), DialContext: own.dial(ctx)}
 	config, err := secured(u)
 	switch {
 	case err != nil:
@@ -49,7 +51,6 @@ func Send(ctx context.Context, u *common.URL, caller, incarnation string) error 
 	default:
 		transport.Protocols.SetUnencryptedHTTP2(true)
 	}
-	defer transport.CloseIdleConnections()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, scheme+"://"+u.Location+path, bytes.NewReader([]byte(empty)))
 	if err != nil {
 		return err
