@@ -3,8 +3,8 @@
 package lossless
 
 import (
-	"slices"
 	"sync"
+	"weak"
 
 	"dubbo.apache.org/dubbo-go/v3/common"
 	"dubbo.apache.org/dubbo-go/v3/common/constant"
@@ -13,19 +13,26 @@ import (
 	"github.com/graylane/graylane/internal/meta"
 )
 
-// sticky keeps the calls of a reference with `sticky: true` on one endpoint a
-// level, for as long as it is in the level's pool. dubbo-go keeps one for all
-// levels, which two lanes would take from each other with every call.
+// sticky keeps the calls of a reference with `sticky: true` on one instance a
+// level, for as long as it is in the level's pool and has a weight. dubbo-go keeps one
+// for all levels, which two lanes would take from each other.
 type sticky struct {
 	all     bool
 	methods map[string]bool // those that say otherwise
-	last    *sync.Map       // level -> stuck
+	last    *sync.Map       // level -> *stuck
 }
 
-// stuck is an endpoint that calls stick to, and a pool that is known to hold it.
+// stuck is the instance that calls stick to, and the endpoint that it is in a pool. It
+// keeps none of them alive: a reference that makes no calls for a week must not hold the
+// snapshot of a week ago, nor what a level had that is gone.
 type stuck struct {
-	e    *endpoint.Endpoint
-	pool *endpoint.Pool
+	pool     weak.Pointer[endpoint.Pool]
+	endpoint weak.Pointer[endpoint.Endpoint]
+	instance weak.Pointer[endpoint.Instance]
+}
+
+func newStuck(p *endpoint.Pool, e *endpoint.Endpoint) *stuck {
+	return &stuck{weak.Make(p), weak.Make(e), weak.Make(e.Instance)}
 }
 
 // newSticky returns nil where nothing sticks.
@@ -53,23 +60,32 @@ func (s *sticky) holds(method string) bool {
 	return s.all
 }
 
-// of returns the endpoint of a level, nil if there is none yet or it is not in the
-// pool any more. A pool is looked through once, not by each call.
+// of returns the endpoint of a level, nil if there is none yet, or its instance is not in
+// the pool any more or has lost its weight: an operator's way to empty it. A pool is
+// looked through once, not by each call; the instance is the same also where a push has
+// made a new endpoint of it.
 func (s *sticky) of(level string, p *endpoint.Pool) *endpoint.Endpoint {
 	v, ok := s.last.Load(level)
 	if !ok {
 		return nil
 	}
 	last := v.(*stuck) //nolint:errcheck // nothing else is stored
-	if last.pool != p {
-		if !slices.Contains(p.All(), last.e) {
-			return nil
-		}
-		s.last.CompareAndSwap(level, v, &stuck{last.e, p})
+	if last.pool.Value() == p {
+		return last.endpoint.Value() // alive, for it is in the pool
 	}
-	return last.e
+	instance := last.instance.Value()
+	if instance == nil {
+		return nil
+	}
+	for _, e := range p.All() {
+		if e.Instance == instance && e.Weight > 0 {
+			s.last.CompareAndSwap(level, v, newStuck(p, e))
+			return e
+		}
+	}
+	return nil
 }
 
 func (s *sticky) keep(level string, p *endpoint.Pool, e *endpoint.Endpoint) {
-	s.last.Store(level, &stuck{e, p})
+	s.last.Store(level, newStuck(p, e))
 }

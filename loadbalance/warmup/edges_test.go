@@ -111,7 +111,7 @@ func TestWeightRatio(t *testing.T) {
 				tolerance := max(5*math.Sqrt(want*(1-want)/picks), 2.0/picks)
 				got := 0
 				for range picks {
-					if PickFrom(p, c.rng) == p.All()[0] {
+					if pickFrom(p, c.rng) == p.All()[0] {
 						got++
 					}
 				}

@@ -125,7 +125,7 @@ func fleetOf(n int, age, window time.Duration, skew time.Duration) []*server {
 func drawn(p *endpoint.Pool, picks int, rng *rand.Rand) []int {
 	counts := make([]int, p.Len())
 	for range picks {
-		counts[slices.Index(p.All(), PickFrom(p, rng))]++
+		counts[slices.Index(p.All(), pickFrom(p, rng))]++
 	}
 	return counts
 }
@@ -313,7 +313,7 @@ func TestManyCallers(t *testing.T) {
 				}
 				all[e.who] = c
 			}
-			chosen := PickFrom(c.current(fleet), rng)
+			chosen := pickFrom(c.current(fleet), rng)
 			slice := int(e.at * parts / window)
 			want[slice] += truth(fleet, r)[9]
 			for s, known := range c.known {

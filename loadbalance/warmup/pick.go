@@ -20,9 +20,6 @@ func Pick(p *endpoint.Pool) *endpoint.Endpoint {
 	return pick(p, rand.Uint64)
 }
 
-// PickFrom is [Pick] with a random source of the caller's.
-func PickFrom(p *endpoint.Pool, r *rand.Rand) *endpoint.Endpoint { return pick(p, r.Uint64) }
-
 func pick(p *endpoint.Pool, random func() uint64) *endpoint.Endpoint {
 	for range maxDraws {
 		if e, taken := p.Take(random()); taken {

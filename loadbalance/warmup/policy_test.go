@@ -26,7 +26,7 @@ import (
 // promise is what a policy keeps of P(i) = w f / sum(w f).
 type promise struct {
 	weights bool    // it goes by weight; else it treats all alike, and is tested with equal weights
-	keyed   bool    // by the key of the call: of many keys
+	keyed   bool    // by the key of the call: of many keys, and over many fleets
 	slack   float64 // of its own, beside 5 sigma
 	none    bool    // nothing in common with shares: contract only
 }
@@ -42,14 +42,13 @@ var promises = map[string]promise{
 	constant.LoadBalanceKeyLeastActive: {weights: true, slack: 0.005},
 	// Makes its queue anew for each call and so takes a random one.
 	constant.LoadBalanceKeyInterleavedWeightedRoundRobin: {},
-	// Of 160 points a node has 1/n with a deviation of 8 % of itself.
-	constant.LoadBalanceKeyConsistentHashing: {keyed: true, slack: 0.08},
-	constant.LoadBalanceKeyP2C:               {weights: true}, // with nothing in flight
-	Name:                                     {weights: true},
-	"user-random":                            {weights: true},
-	"user-last":                              {none: true},
-	"user-nil":                               {none: true},
-	"user-foreign":                           {none: true},
+	constant.LoadBalanceKeyConsistentHashing:             {keyed: true},
+	constant.LoadBalanceKeyP2C:                           {weights: true}, // with nothing in flight
+	Name:                                                 {weights: true},
+	"user-random":                                        {weights: true},
+	"user-last":                                          {none: true},
+	"user-nil":                                           {none: true},
+	"user-foreign":                                       {none: true},
 }
 
 // userBalancer is what a user might register.
@@ -223,8 +222,11 @@ func TestDrained(t *testing.T) {
 // TestPolicyShares: every policy gives each endpoint w f / sum(w f); those that
 // do not go by weight are tested with equal ones. 10,000 picks, tolerance 5 sigma
 // and the policy's own slack. dubbo-go's sources of chance cannot be seeded.
+//
+// Consistent hashing promises it of no one fleet: an endpoint that has p of the N points
+// of a ring, which lie anywhere, has p of the keys with variance p(1-p)/(N+1). So it is
+// asked for 1,000 keys over each of 40 fleets.
 func TestPolicyShares(t *testing.T) {
-	const picks = 10_000
 	const h = time.Hour
 	rows := []struct {
 		name  string
@@ -256,19 +258,33 @@ func TestPolicyShares(t *testing.T) {
 			if pr.none || !pr.weights && !even {
 				continue
 			}
-			pool, _ := build(row.specs)
-			got := map[*endpoint.Endpoint]int{}
-			for n := range picks {
-				got[c.choose(pool, n)]++
+			fleets, each := 1, 10_000
+			if pr.keyed {
+				fleets, each = 40, 1_000
+			}
+			got, points := make([]int, len(row.specs)), 0.0
+			for fleet := range fleets {
+				pool, _ := buildIn(fleet, row.specs)
+				points = 0
+				for _, e := range pool.All() {
+					points += defaultNodes * pool.Factor(e)
+				}
+				for n := range each {
+					got[slices.Index(pool.All(), c.choose(pool, n))]++
+				}
 			}
 			sum := 0.0
 			for _, w := range row.want {
 				sum += w
 			}
-			for n, e := range pool.All() {
+			picks, variance := float64(fleets*each), 0.0
+			if pr.keyed {
+				variance = 1 / (points + 1) / float64(fleets)
+			}
+			for n := range row.specs {
 				p := row.want[n] / sum
-				tolerance := 5*math.Sqrt(p*(1-p)/picks) + pr.slack
-				if share := float64(got[e]) / picks; math.Abs(share-p) > tolerance {
+				tolerance := 5*math.Sqrt(p*(1-p)*(1/picks+variance)) + pr.slack
+				if share := float64(got[n]) / picks; math.Abs(share-p) > tolerance {
 					t.Errorf("%s, %s: share of %d = %.4f, want %.4f ± %.4f", c.name, row.name, n, share, p, tolerance)
 				}
 			}

@@ -48,13 +48,16 @@ type spec struct {
 // build makes the same fleet as a pool and as a list of invokers whose URLs say
 // the same of weight and age. Endpoints whose age is 0 or more and below the
 // window warm up.
-func build(specs []spec) (*endpoint.Pool, []base.Invoker) {
+func build(specs []spec) (*endpoint.Pool, []base.Invoker) { return buildIn(0, specs) }
+
+// buildIn is build in another network, 0 to 255: the same fleet on other machines.
+func buildIn(network int, specs []spec) (*endpoint.Pool, []base.Invoker) {
 	table := new(endpoint.Table)
 	var list []*endpoint.Endpoint
 	var invokers []base.Invoker
 	for n, s := range specs {
 		start := time.Now().Add(-s.age)
-		u := common.NewURLWithOptions(common.WithProtocol("tri"), common.WithIp(fmt.Sprintf("10.0.%d.%d", n/250, n%250)), common.WithPort("20000"),
+		u := common.NewURLWithOptions(common.WithProtocol("tri"), common.WithIp(fmt.Sprintf("10.%d.%d.%d", network, n/250, n%250)), common.WithPort("20000"),
 			common.WithPath("shop.Order"), common.WithInterface("shop.Order"), common.WithMethods([]string{"Get"}))
 		u.SetParam(constant.WeightKey, strconv.Itoa(s.weight))
 		birth := endpoint.Birth{}
@@ -69,6 +72,9 @@ func build(specs []spec) (*endpoint.Pool, []base.Invoker) {
 	}
 	return endpoint.NewPool(list, ramp()), invokers
 }
+
+// pickFrom is Pick with a random source of the test's.
+func pickFrom(p *endpoint.Pool, r *rand.Rand) *endpoint.Endpoint { return pick(p, r.Uint64) }
 
 // ramp is that of the settings in force.
 func ramp() endpoint.Ramp {
@@ -88,8 +94,8 @@ func balancers() []balancer {
 		{"Pick", func(p *endpoint.Pool, _ []base.Invoker, _ *rand.Rand) func() base.Invoker {
 			return func() base.Invoker { return Pick(p).Invoker }
 		}},
-		{"PickFrom", func(p *endpoint.Pool, _ []base.Invoker, r *rand.Rand) func() base.Invoker {
-			return func() base.Invoker { return PickFrom(p, r).Invoker }
+		{"pick", func(p *endpoint.Pool, _ []base.Invoker, r *rand.Rand) func() base.Invoker {
+			return func() base.Invoker { return pickFrom(p, r).Invoker }
 		}},
 		{"Select", func(_ *endpoint.Pool, invokers []base.Invoker, _ *rand.Rand) func() base.Invoker {
 			b := New()
