@@ -14,6 +14,7 @@ import (
 
 	"github.com/graylane/graylane/cluster/endpoint"
 	"github.com/graylane/graylane/filter/tag"
+	"github.com/graylane/graylane/internal/self"
 )
 
 func TestInvokeAllocs(t *testing.T) {
@@ -59,7 +60,7 @@ func BenchmarkInvoke(b *testing.B) {
 				b.Cleanup(func() { endpoint.Shared.Release(i) })
 				r.list = append(r.list, &endpoint.Endpoint{
 					Instance: i, Invoker: &still{res: &result.RPCResult{Rest: "ok", Attrs: map[string]any{}}},
-					Tag: []string{"", "gray"}[n%2], Weight: 100, Caller: CallerHeader("gateway", id),
+					Tag: []string{"", "gray"}[n%2], Weight: 100, Caller: self.CallerTo("gateway", id),
 				})
 			}
 			r.Invoker = New(r, r)

@@ -14,7 +14,6 @@ import (
 	"github.com/graylane/graylane/cluster/endpoint"
 	"github.com/graylane/graylane/internal/connect"
 	"github.com/graylane/graylane/internal/meta"
-	"github.com/graylane/graylane/internal/self"
 	"github.com/graylane/graylane/loadbalance/warmup"
 )
 
@@ -72,16 +71,6 @@ func reference(d directory.Directory) *common.URL {
 		return u.SubURL
 	}
 	return u
-}
-
-// CallerHeader returns the value of the key graylane-caller for calls of an
-// application to an incarnation, boxed once; nil if the peer has none and so
-// would not believe it.
-func CallerHeader(app, incarnation string) any {
-	if incarnation == "" {
-		return nil
-	}
-	return self.CallerID(app) + ";" + incarnation
 }
 
 func isTriple(u *common.URL) bool {

@@ -24,6 +24,7 @@ import (
 	"github.com/graylane/graylane/cluster/endpoint"
 	"github.com/graylane/graylane/filter/tag"
 	"github.com/graylane/graylane/internal/conf"
+	"github.com/graylane/graylane/internal/self"
 )
 
 func TestMain(m *testing.M) {
@@ -146,7 +147,7 @@ func newNode(t *testing.T, tg, address string) *node {
 	inc := incarnationOf(id)
 	i := endpoint.Shared.Acquire(address, inc, "order", endpoint.Birth{})
 	t.Cleanup(func() { endpoint.Shared.Release(i) })
-	n.e = &endpoint.Endpoint{Instance: i, Invoker: n, Tag: tg, Weight: 100, Caller: CallerHeader("gateway", inc)}
+	n.e = &endpoint.Endpoint{Instance: i, Invoker: n, Tag: tg, Weight: 100, Caller: self.CallerTo("gateway", inc)}
 	n.answer = ok
 	return n
 }

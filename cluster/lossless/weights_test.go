@@ -16,6 +16,7 @@ import (
 	"dubbo.apache.org/dubbo-go/v3/protocol/result"
 
 	"github.com/graylane/graylane/cluster/endpoint"
+	"github.com/graylane/graylane/internal/self"
 )
 
 // provider is a node that tells its age in its answers while it warms up, as
@@ -33,7 +34,7 @@ func newProvider(t *testing.T, address string, ready time.Time, window, skew tim
 	inc := incarnationOf(addresses.Add(1))
 	i := endpoint.Shared.Acquire(n.e.Address, inc, "order", endpoint.Birth{Start: ready.Add(skew), Window: window, Appeared: appeared})
 	t.Cleanup(func() { endpoint.Shared.Release(i) })
-	n.e = &endpoint.Endpoint{Instance: i, Invoker: n, Weight: 100, Caller: CallerHeader("gateway", inc)}
+	n.e = &endpoint.Endpoint{Instance: i, Invoker: n, Weight: 100, Caller: self.CallerTo("gateway", inc)}
 	p := &provider{node: n, ready: ready, window: window}
 	n.answer = func(_ context.Context, inv base.Invocation) result.Result {
 		if age := time.Since(ready); age < window {

@@ -92,9 +92,9 @@ func (a *application) publish() {
 	case 0:
 		logger.Infof("[graylane] rule of %s: none any more", a.name)
 	case 1:
-		logger.Infof("[graylane] rule of %s: from %s", a.name, from[0])
+		logger.Infof("[graylane] rule of %s: from %s, of the tags %s", a.name, from[0], strings.Join(rule.Tags(), ", "))
 	default:
-		logger.Warnf("[graylane] rule of %s: from %s; there is another one in %s, which is not in force", a.name, from[0], strings.Join(from[1:], ", "))
+		logger.Warnf("[graylane] rule of %s: from %s, of the tags %s; there is another one in %s, which is not in force", a.name, from[0], strings.Join(rule.Tags(), ", "), strings.Join(from[1:], ", "))
 	}
 }
 

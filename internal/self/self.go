@@ -31,3 +31,7 @@ func CallerID(app string) string {
 		return r
 	}, app) + "-" + incarnation
 }
+
+// CallerTo returns the value of the key graylane-caller for calls of an application to
+// an incarnation, which believes it for that.
+func CallerTo(app, incarnation string) string { return CallerID(app) + ";" + incarnation }

@@ -11,6 +11,7 @@ import (
 	"dubbo.apache.org/dubbo-go/v3/common"
 
 	"github.com/graylane/graylane/cluster/endpoint"
+	"github.com/graylane/graylane/internal/self"
 )
 
 // Who hears NOT_SERVING says so, once, to who would believe it.
@@ -60,4 +61,24 @@ func TestHeardNotServing(t *testing.T) {
 			t.Errorf("incarnation %q is still called", each.instance.Incarnation)
 		}
 	}
+}
+
+// TestCaller: an instance is told who calls it, and that it is the one who is meant; one
+// that names no incarnation would not believe it.
+func TestCaller(t *testing.T) {
+	bubble(t, func(t *testing.T, d *Directory) {
+		d.all(providerURL(1, "a", 100), providerURL(2, "", 100))
+		for _, e := range d.Endpoints() {
+			want := any(self.CallerID("gateway") + ";a")
+			if e.Incarnation != "a" {
+				want = nil
+			}
+			if e.Caller != want {
+				t.Errorf("to %q: %v, want %v", e.Incarnation, e.Caller, want)
+			}
+		}
+		if len(d.Endpoints()) != 2 {
+			t.Errorf("%d endpoints", len(d.Endpoints()))
+		}
+	})
 }

@@ -308,7 +308,7 @@ func (d *Directory) connect(p *provider, u *common.URL, pause time.Duration) {
 	e.Invoker = observed(invoker)
 	e.Tag, e.Weight = d.describe(p)
 	if p.instance.Named() {
-		e.Caller = self.CallerID(d.app) + ";" + p.instance.Incarnation
+		e.Caller = self.CallerTo(d.app, p.instance.Incarnation)
 	}
 	e.SetRemoved(!p.left.IsZero())
 	show(e.Invoker.GetURL(), e.Tag, e.Weight)

@@ -16,6 +16,7 @@ import (
 
 	"github.com/graylane/graylane/cluster/endpoint"
 	"github.com/graylane/graylane/cluster/lossless"
+	"github.com/graylane/graylane/internal/self"
 )
 
 // reference calls a service through cluster/lossless: a directory and an
@@ -75,7 +76,7 @@ func lane(t *testing.T, i base.Invoker, incarnation string) *endpoint.Endpoint {
 	t.Helper()
 	inst := endpoint.Shared.Acquire(i.GetURL().Location, incarnation, "shop", endpoint.Birth{})
 	t.Cleanup(func() { endpoint.Shared.Release(inst) })
-	return &endpoint.Endpoint{Instance: inst, Invoker: i, Weight: 100, Caller: lossless.CallerHeader("gateway", incarnation)}
+	return &endpoint.Endpoint{Instance: inst, Invoker: i, Weight: 100, Caller: self.CallerTo("gateway", incarnation)}
 }
 
 // newReference calls the endpoints.
