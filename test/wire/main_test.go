@@ -41,7 +41,10 @@ var instance = sync.OnceValues(func() (*dubbo.Instance, error) {
 	if err != nil {
 		return nil, err
 	}
-	return dubbo.NewInstance(dubbo.WithName("shop"), dubbo.WithMetadataServicePort(port))
+	ins, err := dubbo.NewInstance(dubbo.WithName("shop"), dubbo.WithMetadataServicePort(port))
+	said.Logger = logger.GetLogger()
+	logger.SetLogger(&said)
+	return ins, err
 })
 
 func must[T any](v T, err error) func(*testing.T) T {

@@ -5,6 +5,7 @@ package wire
 import (
 	"context"
 	"net"
+	"strings"
 	"testing"
 
 	"golang.org/x/net/http2"
@@ -20,7 +21,7 @@ type fault struct {
 	name  string
 	kinds []kind
 	serve func(t *testing.T) string // returns the address
-	never bool                      // provably not executed
+	text  string                    // of the client, that proves that nothing was executed; "": nothing proves it
 	out   bool                      // the endpoint is put out at once
 }
 
@@ -38,34 +39,38 @@ func at(f func(net.Conn)) func(*testing.T) string {
 	}
 }
 
+// cannotRetry begins what x/net says of a request that the server did not process.
+const cannotRetry = "http2: Transport: cannot retry err ["
+
 var faults = []fault{
-	{"closed port", triple, closedPort, true, true},
+	{"closed port", triple, closedPort, "connect: connection refused", true},
 	{"stream refused", triple, at(onCall(func(_ net.Conn, fr *http2.Framer, id uint32) {
 		_ = fr.WriteRSTStream(id, http2.ErrCodeRefusedStream)
-	})), true, false},
+	})), cannotRetry, false},
 	{"GOAWAY below the call", triple, at(onCall(func(_ net.Conn, fr *http2.Framer, _ uint32) {
 		_ = fr.WriteGoAway(0, http2.ErrCodeNo, nil)
-	})), true, false},
+	})), cannotRetry, false},
+	// Said as above, or as TestGoAwayOfTheFirstStream has it, if no health watch came first.
 	{"GOAWAY below the call, with an error", triple, at(onCall(func(_ net.Conn, fr *http2.Framer, _ uint32) {
 		_ = fr.WriteGoAway(0, http2.ErrCodeEnhanceYourCalm, nil)
-	})), true, false},
+	})), "http2: Transport received ", false},
 	{"GOAWAY that includes the call, then closed", triple, at(onCall(func(c net.Conn, fr *http2.Framer, id uint32) {
 		_ = fr.WriteGoAway(id, http2.ErrCodeNo, nil)
 		_ = c.Close()
-	})), false, false},
+	})), "", false},
 	{"a server that has another service", triple, func(t *testing.T) string {
 		t.Helper()
 		return serve(t, kind{"tri", "idl"}, echo).addr
-	}, true, false},
+	}, "HTTP status 404 ", false},
 	{"stream reset with another code", triple, at(onCall(func(_ net.Conn, fr *http2.Framer, id uint32) {
 		_ = fr.WriteRSTStream(id, http2.ErrCodeInternal)
-	})), false, false},
-	{"reset after the write", triple, at(onCall(func(c net.Conn, _ *http2.Framer, _ uint32) { reset(c) })), false, false},
-	{"closed after the write", triple, at(onCall(func(c net.Conn, _ *http2.Framer, _ uint32) { _ = c.Close() })), false, false},
-	{"no answer", triple, at(onCall(func(net.Conn, *http2.Framer, uint32) {})), false, false},
-	{"reset after the write", dubbo2, at(onBytes(16, reset)), false, false},
-	{"closed after the write", dubbo2, at(onBytes(16, func(c net.Conn) { _ = c.Close() })), false, false},
-	{"no answer", dubbo2, at(onBytes(1<<20, func(net.Conn) {})), false, false},
+	})), "", false},
+	{"reset after the write", triple, at(onCall(func(c net.Conn, _ *http2.Framer, _ uint32) { reset(c) })), "", false},
+	{"closed after the write", triple, at(onCall(func(c net.Conn, _ *http2.Framer, _ uint32) { _ = c.Close() })), "", false},
+	{"no answer", triple, at(onCall(func(net.Conn, *http2.Framer, uint32) {})), "", false},
+	{"reset after the write", dubbo2, at(onBytes(16, reset)), "", false},
+	{"closed after the write", dubbo2, at(onBytes(16, func(c net.Conn) { _ = c.Close() })), "", false},
+	{"no answer", dubbo2, at(onBytes(1<<20, func(net.Conn) {})), "", false},
 }
 
 // TestOutcomes: a call that provably was not executed goes to the other endpoint and
@@ -79,7 +84,20 @@ func TestOutcomes(t *testing.T) {
 				bad := lane(t, connect.New(k.refer(t, healthy.name, addr, "500ms")), incarnation(n))
 				good := lane(t, connect.New(k.refer(t, healthy.name, healthy.addr, "500ms")), incarnation(1000+n))
 				r := newReference(t, k, healthy.name, "500ms", bad, good)
-				checkFault(t, r, bad, good, healthy, f.never, f.out)
+				checkFault(t, r, bad, good, healthy, f.text != "", f.out)
+				if f.text == "" {
+					return
+				}
+				bad.SetOutlier(false)
+				before := books(bad)
+				before.Failed++
+				_, err := newReference(t, k, healthy.name, "500ms", bad).call(t.Context(), "x")
+				if err == nil || !strings.Contains(clientSaid(err), f.text) {
+					t.Errorf("the client says %v, want %q", err, f.text)
+				}
+				if got := books(bad); got != before {
+					t.Errorf("books %+v, want %+v", got, before)
+				}
 			})
 		}
 	}
