@@ -8,15 +8,24 @@ import (
 	"time"
 )
 
-// Pause waits before attempt n (from 0) is repeated, 100 ms, doubling to 1 s, or
-// until ctx ends. A second is short beside an outage and long for a server that
-// comes back to a thousand clients.
-func Pause(ctx context.Context, n int) {
-	t := time.NewTimer(min(100*time.Millisecond<<min(n, 4), time.Second))
+// Delay is the wait before attempt n (from 0) is repeated: 100 ms, doubling to 1 s. A
+// second is short beside an outage and long for a server that comes back to a thousand
+// clients.
+func Delay(n int) time.Duration {
+	return min(100*time.Millisecond<<min(n, 4), time.Second)
+}
+
+// Pause waits [Delay], or until ctx ends.
+func Pause(ctx context.Context, n int) { Wait(ctx, Delay(n), nil) }
+
+// Wait waits d, or until ctx ends or wake, which may be nil, is closed.
+func Wait(ctx context.Context, d time.Duration, wake <-chan struct{}) {
+	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-t.C:
 	case <-ctx.Done():
+	case <-wake:
 	}
 }
 

@@ -16,6 +16,8 @@ import (
 	"dubbo.apache.org/dubbo-go/v3/common/constant"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/graylane/graylane/internal/center"
 )
 
 // LeaseTTLKey is the registry parameter that sets how long after a crash the
@@ -127,7 +129,7 @@ func check(ctx context.Context, what, address string) error {
 		ctx, cancel = context.WithTimeout(ctx, defaultTimeout)
 		defer cancel()
 	}
-	if err := dial(ctx, a.list()); err != nil {
+	if err := center.Dial(ctx, a.list()); err != nil {
 		return fmt.Errorf("etcd: %s %s cannot be reached: %w", what, a.endpoints, err)
 	}
 	s := acquire(a)
@@ -142,29 +144,6 @@ func check(ctx context.Context, what, address string) error {
 	return fmt.Errorf("etcd: %s %s does not answer: %w", what, a.endpoints, s.explain(err))
 }
 
-// dial returns nil as soon as one endpoint accepts a connection.
-func dial(ctx context.Context, endpoints []string) error {
-	results := make(chan error, len(endpoints))
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	for _, endpoint := range endpoints {
-		go func() {
-			conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", endpoint)
-			if err == nil {
-				_ = conn.Close()
-			}
-			results <- err
-		}()
-	}
-	var last error
-	for range endpoints {
-		if last = <-results; last == nil {
-			return nil
-		}
-	}
-	return last
-}
-
 // explain adds to an error of the etcd client what the network says. The client
 // waits for a connection until the deadline and then only says so.
 func (s *shared) explain(err error) error {
@@ -173,14 +152,18 @@ func (s *shared) explain(err error) error {
 	}
 	ctx, cancel := context.WithTimeout(s.ctx, 300*time.Millisecond)
 	defer cancel()
-	if cause := dial(ctx, s.address.list()); cause != nil {
+	if cause := center.Dial(ctx, s.address.list()); cause != nil {
 		return fmt.Errorf("%w: %w", err, cause)
 	}
 	return err
 }
 
 // Check is [Check] for the registry's own address.
-func (r *Registry) Check(ctx context.Context) error { return Check(ctx, r.shared.address.endpoints) }
+func (r *Registry) Check(ctx context.Context) error {
+	return Check(ctx, r.registrar.shared.address.endpoints)
+}
 
 // Check is [Check] for the discovery's own address.
-func (d *Discovery) Check(ctx context.Context) error { return Check(ctx, d.shared.address.endpoints) }
+func (d *Discovery) Check(ctx context.Context) error {
+	return Check(ctx, d.registrar.shared.address.endpoints)
+}

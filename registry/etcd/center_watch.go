@@ -10,6 +10,8 @@ import (
 	"dubbo.apache.org/dubbo-go/v3/config_center"
 	"dubbo.apache.org/dubbo-go/v3/remoting"
 	"github.com/dubbogo/gost/log/logger"
+
+	"github.com/graylane/graylane/internal/keeper"
 )
 
 // centerWatch follows one text for one listener.
@@ -37,7 +39,7 @@ func (c *Center) AddListener(key string, l config_center.ConfigurationListener, 
 	ctx, cancel := context.WithCancel(context.Background())
 	w := &centerWatch{key: key, listener: l, cancel: cancel}
 	c.listeners[path] = append(c.listeners[path], w)
-	go c.followText(ctx, path, w.tell)
+	go followText(ctx, c.address, path, w.tell)
 }
 
 // RemoveListener ends what AddListener of the same key, listener and group began;
@@ -56,23 +58,23 @@ func (c *Center) RemoveListener(key string, l config_center.ConfigurationListene
 }
 
 // followText calls tell with the text at path, "" for none, and after each change.
-func (l layout) followText(ctx context.Context, path string, tell func(text string)) {
-	s := acquire(l.address)
+func followText(ctx context.Context, a address, path string, tell func(text string)) {
+	s := acquire(a)
 	defer s.release()
 	s.follow(ctx, path, follower{
-		list: func(list []entry) {
+		list: func(list []keeper.Entry) {
 			text := ""
 			if len(list) > 0 {
-				text = list[0].value
+				text = list[0].Value
 			}
 			tell(text)
 		},
 		changes: func(changes []change) {
 			last := changes[len(changes)-1]
 			if last.deleted {
-				last.value = ""
+				last.Value = ""
 			}
-			tell(last.value)
+			tell(last.Value)
 		},
 	})
 }

@@ -5,14 +5,15 @@ package etcd
 import (
 	"context"
 	"fmt"
-	"sync"
+	"slices"
+	"strings"
 	"time"
 
 	"dubbo.apache.org/dubbo-go/v3/common"
 	"dubbo.apache.org/dubbo-go/v3/registry"
-	gxset "github.com/dubbogo/gost/container/set"
-	gxpage "github.com/dubbogo/gost/hash/page"
-	"github.com/dubbogo/gost/log/logger"
+
+	"github.com/graylane/graylane/internal/keeper"
+	"github.com/graylane/graylane/internal/shell"
 )
 
 // Discovery is the application-level registry (registry-type: service, dubbo-go's default).
@@ -20,233 +21,94 @@ import (
 // dubbo-go's own tells consumers of no instance that appears or leaves; this one
 // sends the complete list at every change.
 type Discovery struct {
-	opts      options
-	shared    *shared
+	*shell.Discovery[string, string]
 	registrar *registrar
-	ctx       context.Context // ends with Destroy
-	cancel    context.CancelFunc
-	once      sync.Once
-
-	mu         sync.Mutex
-	registered map[string]string // etcd key -> application
-	apps       map[string]*application
-	broken     map[string]bool // applications whose last read failed
 }
 
 var _ registry.ServiceDiscovery = (*Discovery)(nil)
+
+// applications is the application level in etcd.
+type applications struct {
+	*registrar
+	texts *shell.Texts
+}
+
+var _ shell.Applications[string, string] = applications{}
 
 // NewDiscovery returns a service discovery for u: Location "host:port[,host:port]",
 // parameters registry.timeout (default 5s) and [LeaseTTLKey]. It does not connect;
 // an error means that u is wrong.
 func NewDiscovery(u *common.URL) (*Discovery, error) {
-	a, err := addressOf(u)
+	r, timeout, err := open(u)
 	if err != nil {
 		return nil, err
+	}
+	a := applications{r, shell.NewTexts("etcd", decodeInstance)}
+	return &Discovery{shell.NewDiscovery("etcd "+r.shared.address.endpoints, timeout, a), r}, nil
+}
+
+// open acquires the connection for a registry's URL.
+func open(u *common.URL) (r *registrar, timeout time.Duration, err error) {
+	a, err := addressOf(u)
+	if err != nil {
+		return nil, 0, err
 	}
 	opts, err := optionsOf(u)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	d := &Discovery{
-		opts: opts, shared: acquire(a),
-		registered: make(map[string]string),
-		apps:       make(map[string]*application),
-		broken:     make(map[string]bool),
-	}
-	d.registrar = newRegistrar(d.shared, opts.ttl)
-	d.ctx, d.cancel = context.WithCancel(context.Background())
-	return d, nil
+	return newRegistrar(acquire(a), opts.ttl), opts.timeout, nil
 }
 
-// String names the discovery and its address.
-func (d *Discovery) String() string {
-	return fmt.Sprintf("etcd-service-discovery[%s]", d.shared.address.endpoints)
+// Entry implements [shell.Applications].
+func (a applications) Entry(i registry.ServiceInstance) (key, value string, err error) {
+	value, err = encodeInstance(i)
+	return instanceKey(i), value, err
 }
 
-// Reconnected returns when the connection was last there again after it had been lost,
-// zero if it never was: a list that comes soon after may lack many.
-func (d *Discovery) Reconnected() time.Time { return d.shared.lastBack() }
-
-// Destroy ends all listening, takes out everything registered (at most
-// registry.timeout) and gives the connection back. A second call does nothing.
-func (d *Discovery) Destroy() error {
-	d.once.Do(func() {
-		d.cancel()
-		ctx, cancel := context.WithTimeout(context.Background(), d.opts.timeout)
-		defer cancel()
-		d.registrar.close(ctx)
-		d.shared.release()
-	})
-	return nil
-}
-
-// Register writes the instance and keeps it there until Unregister or Destroy. It
-// returns when etcd has it, or after registry.timeout with the cause; then it is as
-// if Register had not been called. Registering again replaces the data.
-func (d *Discovery) Register(instance registry.ServiceInstance) error {
-	key, err := instanceKey(instance)
+// Read implements [shell.Applications].
+func (a applications) Read(ctx context.Context, application string) ([]*registry.DefaultServiceInstance, error) {
+	list, _, err := a.shared.read(ctx, instanceFolder(application), withPrefix)
 	if err != nil {
-		return err
+		return nil, fmt.Errorf("etcd: registry %s: %w", a.shared.address.endpoints, a.shared.explain(err))
 	}
-	value, err := encodeInstance(instance)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(d.ctx, d.opts.timeout)
-	defer cancel()
-	if err := d.registrar.put(ctx, key, value); err != nil {
-		return fmt.Errorf("register %s: %w", key, err)
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.registered[key] = instance.GetServiceName()
-	return nil
+	return a.decode(application, list), nil
 }
 
-// Update replaces the instance's data; consumers see one change, no gap. It is the
-// same as Register.
-func (d *Discovery) Update(instance registry.ServiceInstance) error { return d.Register(instance) }
-
-// Unregister deletes the instance and returns when it is gone, or after
-// registry.timeout with the cause; then the deletion goes on in the background. One
-// that is not registered is not an error.
-func (d *Discovery) Unregister(instance registry.ServiceInstance) error {
-	key, err := instanceKey(instance)
-	if err != nil {
-		return err
-	}
-	d.mu.Lock()
-	delete(d.registered, key)
-	d.mu.Unlock()
-	ctx, cancel := context.WithTimeout(d.ctx, d.opts.timeout)
-	defer cancel()
-	if err := d.registrar.remove(ctx, key); err != nil {
-		return fmt.Errorf("unregister %s: %w", key, err)
-	}
-	return nil
+// Follow implements [shell.Applications].
+func (a applications) Follow(ctx context.Context, application string, tell func([]*registry.DefaultServiceInstance)) {
+	var now []keeper.Entry // sorted by key
+	a.shared.follow(ctx, instanceFolder(application), follower{
+		list: func(list []keeper.Entry) {
+			now = list
+			tell(a.decode(application, now))
+		},
+		changes: func(changes []change) {
+			for _, c := range changes {
+				at, there := slices.BinarySearchFunc(now, c.Key, func(e keeper.Entry, key string) int { return strings.Compare(e.Key, key) })
+				switch {
+				case there && c.deleted:
+					now = slices.Delete(now, at, at+1)
+				case there:
+					now[at] = c.Entry
+				case !c.deleted:
+					now = slices.Insert(now, at, c.Entry)
+				}
+			}
+			tell(a.decode(application, now))
+		},
+	}, withPrefix)
 }
 
-// GetDefaultPageSize returns dubbo-go's default.
-func (d *Discovery) GetDefaultPageSize() int { return registry.DefaultPageSize }
-
-// GetServices returns the applications that this object has registered.
-func (d *Discovery) GetServices() *gxset.HashSet {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	set := gxset.NewSet()
-	for _, name := range d.registered {
-		set.Add(name)
-	}
-	return set
-}
-
-// GetInstances returns the application's instances as etcd has them now. If etcd
-// does not answer within registry.timeout it returns the last list that is known,
-// or nil if none ever was; an empty list that is not nil means that etcd has none.
-func (d *Discovery) GetInstances(application string) []registry.ServiceInstance {
-	list, err := d.Instances(d.ctx, application)
-	d.mu.Lock()
-	first := err != nil && !d.broken[application]
-	d.broken[application] = err != nil
-	d.mu.Unlock()
-	if first {
-		logger.Warnf("[graylane] %v; the last known list of %d instances is used", err, len(list))
-	}
-	return list
-}
-
-// Instances is GetInstances with the error: then the list is the last known one,
-// nil if none ever was. It takes at most registry.timeout.
-func (d *Discovery) Instances(ctx context.Context, application string) ([]registry.ServiceInstance, error) {
-	ctx, cancel := context.WithTimeout(ctx, d.opts.timeout)
-	defer cancel()
-	a := d.application(application)
-	list, _, err := d.shared.read(ctx, instanceFolder(application), withPrefix)
-	if err != nil {
-		err = fmt.Errorf("etcd: registry %s: %w", d.shared.address.endpoints, d.shared.explain(err))
-		if last, known := a.list(); known {
-			return copyInstances(last), err
-		}
-		return nil, err
-	}
-	return copyInstances(a.readOnce(list)), nil
-}
-
-// application returns the entry of name, making it if need be.
-func (d *Discovery) application(name string) *application {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	a := d.apps[name]
-	if a == nil {
-		a = newApplication(name)
-		d.apps[name] = a
-	}
-	return a
-}
-
-// AddListener tells l of every change of its applications, with the complete list,
-// in order, from another goroutine; first of the present list. Changes during a
-// call of l become one event. Adding a listener twice does nothing.
-func (d *Discovery) AddListener(l registry.ServiceInstancesChangedListener) error {
-	if d.ctx.Err() != nil {
-		return errClosed
-	}
-	for _, v := range l.GetServiceNames().Values() {
-		name, ok := v.(string)
-		if !ok {
-			return fmt.Errorf("etcd: listener: got application %v, want a string", v)
-		}
-		a := d.application(name)
-		if !a.add(l) {
-			continue
-		}
-		go a.deliver(d.ctx)
-		go d.shared.follow(d.ctx, instanceFolder(name), follower{list: a.replace, changes: a.apply}, withPrefix)
-	}
-	return nil
-}
-
-// RemoveListener makes l hear no more. The watch stays until Destroy.
-func (d *Discovery) RemoveListener(l registry.ServiceInstancesChangedListener) {
-	for _, v := range l.GetServiceNames().Values() {
-		if name, ok := v.(string); ok {
-			d.application(name).remove(l)
+// decode reads a list, without the instances of applications whose name begins with
+// this one's and a slash.
+func (a applications) decode(application string, list []keeper.Entry) []*registry.DefaultServiceInstance {
+	folder := instanceFolder(application)
+	own := make([]keeper.Entry, 0, len(list))
+	for _, e := range list {
+		if !strings.Contains(strings.TrimPrefix(e.Key, folder), "/") {
+			own = append(own, e)
 		}
 	}
-}
-
-// GetInstancesByPage returns up to pageSize instances from offset on.
-func (d *Discovery) GetInstancesByPage(application string, offset, pageSize int) gxpage.Pager {
-	return page(d.GetInstances(application), offset, pageSize)
-}
-
-// GetHealthyInstancesByPage returns up to pageSize of the instances whose health is
-// healthy, from offset (among them) on.
-func (d *Discovery) GetHealthyInstancesByPage(application string, offset, pageSize int, healthy bool) gxpage.Pager {
-	var some []registry.ServiceInstance
-	for _, i := range d.GetInstances(application) {
-		if i.IsHealthy() == healthy {
-			some = append(some, i)
-		}
-	}
-	return page(some, offset, pageSize)
-}
-
-// GetRequestInstances returns a page of each application.
-func (d *Discovery) GetRequestInstances(applications []string, offset, requestedSize int) map[string]gxpage.Pager {
-	pages := make(map[string]gxpage.Pager, len(applications))
-	for _, name := range applications {
-		pages[name] = d.GetInstancesByPage(name, offset, requestedSize)
-	}
-	return pages
-}
-
-func page(all []registry.ServiceInstance, offset, size int) gxpage.Pager {
-	from := min(max(offset, 0), len(all))
-	to := min(from+max(size, 0), len(all))
-	part := make([]any, 0, to-from)
-	for _, i := range all[from:to] {
-		part = append(part, i)
-	}
-	return gxpage.NewPage(offset, size, part, len(all))
+	return a.texts.Instances(application, own)
 }

@@ -152,7 +152,7 @@ func TestDiscoveryTwoApplications(t *testing.T) {
 	one.RemoveListener(late)
 
 	// 4. A crash: the keep-alive ends, nothing is revoked.
-	provider.registrar.cancel()
+	provider.registrar.Stop(t.Context())
 	cart.expect(t, "cart", "")
 	order.expect(t, "order", "")
 	late.expect(t, "cart", "2(gray)") // heard no more

@@ -10,26 +10,26 @@ import (
 
 	"github.com/dubbogo/gost/log/logger"
 	clientv3 "go.etcd.io/etcd/client/v3"
-)
 
-// entry is one key and its value.
-type entry struct{ key, value string }
+	"github.com/graylane/graylane/internal/center"
+	"github.com/graylane/graylane/internal/keeper"
+)
 
 // change is one event of a watch.
 type change struct {
-	entry
+	keeper.Entry
 	deleted bool
 }
 
 // follower is told what is under a key. Both functions are called from follow's
 // goroutine. A list replaces everything before it.
 type follower struct {
-	list    func([]entry)
+	list    func([]keeper.Entry)
 	changes func([]change)
 }
 
 // read returns what is under key, sorted by key, and the revision it was true at.
-func (s *shared) read(ctx context.Context, key string, opts ...clientv3.OpOption) ([]entry, int64, error) {
+func (s *shared) read(ctx context.Context, key string, opts ...clientv3.OpOption) ([]keeper.Entry, int64, error) {
 	c, err := s.client(ctx)
 	if err != nil {
 		return nil, 0, err
@@ -38,11 +38,11 @@ func (s *shared) read(ctx context.Context, key string, opts ...clientv3.OpOption
 	if err != nil {
 		return nil, 0, fmt.Errorf("read %s: %w", key, err)
 	}
-	list := make([]entry, 0, len(resp.Kvs))
+	list := make([]keeper.Entry, 0, len(resp.Kvs))
 	for _, kv := range resp.Kvs {
-		list = append(list, entry{string(kv.Key), string(kv.Value)})
+		list = append(list, keeper.Entry{Key: string(kv.Key), Value: string(kv.Value)})
 	}
-	slices.SortFunc(list, func(a, b entry) int { return strings.Compare(a.key, b.key) })
+	slices.SortFunc(list, func(a, b keeper.Entry) int { return strings.Compare(a.Key, b.Key) })
 	return list, resp.Header.Revision, nil
 }
 
@@ -65,7 +65,7 @@ func (s *shared) follow(ctx context.Context, key string, f follower, opts ...cli
 			if failures == 0 {
 				logger.Warnf("[graylane] etcd %s: %v; the last known list stays in use", s.address.endpoints, s.explain(err))
 			}
-			pause(ctx, retryDelay(failures), back)
+			center.Wait(ctx, center.Delay(failures), back)
 			failures++
 			continue
 		}
@@ -77,7 +77,7 @@ func (s *shared) follow(ctx context.Context, key string, f follower, opts ...cli
 		if s.watch(ctx, key, revision+1, back, f, opts...) {
 			continue
 		}
-		pause(ctx, retryDelay(0), back) // an etcd that refuses watches must not make us spin
+		center.Wait(ctx, center.Delay(0), back) // an etcd that refuses watches must not make us spin
 	}
 }
 
@@ -108,7 +108,7 @@ func (s *shared) watch(ctx context.Context, key string, revision int64, back <-c
 			changes := make([]change, 0, len(resp.Events))
 			for _, e := range resp.Events {
 				changes = append(changes, change{
-					entry:   entry{string(e.Kv.Key), string(e.Kv.Value)},
+					Entry:   keeper.Entry{Key: string(e.Kv.Key), Value: string(e.Kv.Value)},
 					deleted: e.Type == clientv3.EventTypeDelete,
 				})
 			}

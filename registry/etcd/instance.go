@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"strconv"
 
 	"dubbo.apache.org/dubbo-go/v3/common/constant"
@@ -22,11 +21,8 @@ const instancesRoot = "/services/"
 
 func instanceFolder(application string) string { return instancesRoot + application + "/" }
 
-func instanceKey(i registry.ServiceInstance) (string, error) {
-	if i == nil || i.GetServiceName() == "" || i.GetHost() == "" {
-		return "", fmt.Errorf("etcd: instance: got %v, want an application and a host", i)
-	}
-	return instanceFolder(i.GetServiceName()) + i.GetHost() + constant.KeySeparator + strconv.Itoa(i.GetPort()), nil
+func instanceKey(i registry.ServiceInstance) string {
+	return instanceFolder(i.GetServiceName()) + i.GetHost() + constant.KeySeparator + strconv.Itoa(i.GetPort())
 }
 
 // encodeInstance returns what dubbo-go would write. The metadata that goes along
@@ -48,7 +44,7 @@ func encodeInstance(i registry.ServiceInstance) (string, error) {
 	}
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(&out); err != nil {
-		return "", fmt.Errorf("etcd: instance %s: %w", i.GetID(), err)
+		return "", fmt.Errorf("instance %s: %w", i.GetID(), err)
 	}
 	return buf.String(), nil
 }
@@ -62,16 +58,4 @@ func decodeInstance(value string) (*registry.DefaultServiceInstance, error) {
 		return nil, fmt.Errorf("instance host: got %q, want a host", i.Host)
 	}
 	return i, nil
-}
-
-// copyInstances gives every listener instances of its own: dubbo-go's listeners
-// change them.
-func copyInstances(list []*registry.DefaultServiceInstance) []registry.ServiceInstance {
-	out := make([]registry.ServiceInstance, 0, len(list))
-	for _, i := range list {
-		own := *i
-		own.Metadata = maps.Clone(i.Metadata)
-		out = append(out, &own)
-	}
-	return out
 }

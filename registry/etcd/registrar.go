@@ -4,164 +4,48 @@ package etcd
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"maps"
-	"sync"
+	"slices"
 	"time"
 
 	"github.com/dubbogo/gost/log/logger"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/graylane/graylane/internal/keeper"
 )
 
-// registrar keeps a set of keys in etcd under one lease: what is wanted is
-// written, what is no longer wanted is deleted, and when the lease is lost or
-// etcd was away everything is checked and written again.
-//
-// One goroutine does all the writing; it is started by the first put. Callers say
-// what they want and wait, each with its own deadline.
+// registrar keeps a set of keys in etcd under one lease. When the lease is lost or etcd
+// was away everything is checked and written again.
 type registrar struct {
+	*keeper.Keeper
 	shared *shared
 	ttl    time.Duration
-	ctx    context.Context
-	cancel context.CancelFunc
-	kick   chan struct{} // holds one token: there is something to do
-	ended  chan struct{} // closed when the goroutine has ended; nil until it starts
 
-	mu      sync.Mutex
-	want    map[string]string   // key -> value that shall be there
-	written map[string]string   // key -> value that is there under the lease
-	drop    map[string]struct{} // keys that shall go
-	err     error               // why the last round failed, nil if it did not
-	changed chan struct{}       // closed and replaced after every round
-	lease   clientv3.LeaseID    // 0: none
-	held    []clientv3.LeaseID  // every lease ever held: what carries one of them is ours
+	// Of the Keeper's goroutine, and of Close after it.
+	lease clientv3.LeaseID   // 0: none
+	held  []clientv3.LeaseID // every lease ever held: what carries one of them is ours
+	alive <-chan *clientv3.LeaseKeepAliveResponse
+	back  <-chan struct{} // closed when etcd, once lost, is back
 }
 
+var _ keeper.Server = (*registrar)(nil)
+
 func newRegistrar(s *shared, ttl time.Duration) *registrar {
-	r := &registrar{
-		shared: s, ttl: ttl,
-		kick:    make(chan struct{}, 1),
-		want:    make(map[string]string),
-		written: make(map[string]string),
-		drop:    make(map[string]struct{}),
-		changed: make(chan struct{}),
-	}
-	r.ctx, r.cancel = context.WithCancel(context.Background())
+	r := &registrar{shared: s, ttl: ttl}
+	r.Keeper = keeper.New("etcd", s.address.endpoints, r)
 	return r
 }
 
-// put writes key and keeps it there. If it cannot be written before ctx ends, the
-// error says why and the former state is wanted again.
-func (r *registrar) put(ctx context.Context, key, value string) error {
-	r.mu.Lock()
-	if r.ctx.Err() != nil {
-		r.mu.Unlock()
-		return errClosed
-	}
-	before, had := r.want[key]
-	r.want[key] = value
-	delete(r.drop, key)
-	if r.ended == nil {
-		r.ended = make(chan struct{})
-		go r.run()
-	}
-	r.mu.Unlock()
-	r.wake()
+// Reconnected returns when the connection was last back after it had been lost, zero if
+// it never was.
+func (r *registrar) Reconnected() time.Time { return r.shared.lastBack() }
 
-	err := r.wait(ctx, func() bool { return r.present(key, value) })
-	if err == nil {
-		return nil
-	}
-	r.mu.Lock()
-	if r.want[key] == value {
-		if had {
-			r.want[key] = before
-		} else {
-			// The write may have been executed although nobody answered.
-			r.forget(key)
-		}
-	}
-	r.mu.Unlock()
-	r.wake()
-	return err
-}
-
-// remove deletes key and returns when it is gone. If that cannot be told before
-// ctx ends, the error says why; the deletion goes on in the background.
-func (r *registrar) remove(ctx context.Context, key string) error {
-	r.mu.Lock()
-	if r.ctx.Err() != nil {
-		r.mu.Unlock()
-		return nil // close takes everything out
-	}
-	if _, ok := r.want[key]; ok {
-		r.forget(key)
-	}
-	_, pending := r.drop[key]
-	r.mu.Unlock()
-	if !pending {
-		return nil
-	}
-	r.wake()
-	return r.wait(ctx, func() bool { _, pending := r.drop[key]; return !pending })
-}
-
-// forget moves key from want to drop. The caller holds mu.
-func (r *registrar) forget(key string) {
-	delete(r.want, key)
-	delete(r.written, key)
-	r.drop[key] = struct{}{}
-}
-
-// present reports whether key is there with value. The caller holds mu.
-func (r *registrar) present(key, value string) bool {
-	got, ok := r.written[key]
-	return ok && got == value
-}
-
-func (r *registrar) wake() {
-	select {
-	case r.kick <- struct{}{}:
-	default:
-	}
-}
-
-// wait returns nil when done, called with mu held, says so.
-func (r *registrar) wait(ctx context.Context, done func() bool) error {
-	start := time.Now()
-	for {
-		r.mu.Lock()
-		ok, changed, cause := done(), r.changed, r.err
-		r.mu.Unlock()
-		if ok {
-			return nil
-		}
-		select {
-		case <-changed:
-		case <-r.ctx.Done():
-			return errClosed
-		case <-ctx.Done():
-			if cause == nil {
-				cause = ctx.Err()
-			}
-			return fmt.Errorf("etcd: registry %s did not answer within %v: %w",
-				r.shared.address.endpoints, time.Since(start).Round(time.Millisecond), r.shared.explain(cause))
-		}
-	}
-}
-
-// close ends the keeping and revokes the lease, so that everything goes at once;
-// it returns when that is done or ctx has ended.
-func (r *registrar) close(ctx context.Context) {
-	r.cancel()
-	r.mu.Lock()
-	ended := r.ended
-	r.mu.Unlock()
-	if ended == nil {
-		return
-	}
-	<-ended
-	if r.lease == 0 {
+// Close revokes the lease, so that everything goes at once, and gives the connection back.
+func (r *registrar) Close(ctx context.Context) {
+	defer r.shared.release()
+	if !r.Stop(ctx) || r.lease == 0 {
 		return
 	}
 	c, err := r.shared.client(ctx)
@@ -173,97 +57,155 @@ func (r *registrar) close(ctx context.Context) {
 	}
 }
 
-// run is the goroutine of the registrar.
-func (r *registrar) run() {
-	defer close(r.ended)
-	var alive <-chan *clientv3.LeaseKeepAliveResponse
-	failures := 0
-	for r.ctx.Err() == nil {
-		back := r.shared.reconnected() // before the round: a reconnect during it must not be missed
-		err := r.round(&alive)
-		if r.ctx.Err() != nil {
-			return
-		}
-		r.report(err, failures)
-		var retry <-chan time.Time
-		if err == nil {
-			failures = 0
-		} else {
-			retry = time.After(retryDelay(failures))
-			failures++
-		}
-		r.idle(&alive, back, retry)
-	}
-}
+// Explain implements [keeper.Server].
+func (r *registrar) Explain(err error) error { return r.shared.explain(err) }
 
-// idle waits until there is something to do.
-func (r *registrar) idle(alive *<-chan *clientv3.LeaseKeepAliveResponse, back <-chan struct{}, retry <-chan time.Time) {
+// Idle implements [keeper.Server].
+func (r *registrar) Idle(ctx context.Context, kick <-chan struct{}, retry <-chan time.Time) {
 	for {
 		select {
-		case <-r.ctx.Done():
+		case <-ctx.Done():
 			return
-		case <-r.kick:
+		case <-kick:
 			return
 		case <-retry:
 			return
-		case <-back: // etcd was away: look whether everything is still there
-			r.unwrite()
+		case <-r.back: // etcd was away: look whether everything is still there
+			r.Lost()
 			return
-		case _, ok := <-*alive:
+		case _, ok := <-r.alive:
 			if ok {
 				continue
 			}
-			*alive = nil
 			r.loseLease()
 			return
 		}
 	}
 }
 
-// report publishes how a round went and wakes the waiting callers.
-func (r *registrar) report(err error, failures int) {
-	r.mu.Lock()
-	r.err = err
-	close(r.changed)
-	r.changed = make(chan struct{})
-	n := len(r.want)
-	r.mu.Unlock()
-	switch {
-	case err != nil && failures == 0:
-		logger.Warnf("[graylane] etcd %s: registration: %v; retrying", r.shared.address.endpoints, r.shared.explain(err))
-	case err == nil && failures > 0:
-		logger.Infof("[graylane] etcd %s: all %d registrations are in place again", r.shared.address.endpoints, n)
-	}
-}
-
-func (r *registrar) unwrite() {
-	r.mu.Lock()
-	clear(r.written)
-	r.mu.Unlock()
-}
-
 func (r *registrar) loseLease() {
-	r.mu.Lock()
-	r.lease = 0
-	n := len(r.want)
-	clear(r.written)
-	r.mu.Unlock()
-	if n > 0 {
+	r.lease, r.alive = 0, nil
+	if n := r.Lost(); n > 0 {
 		logger.Warnf("[graylane] etcd %s: lease lost; writing %d registrations again", r.shared.address.endpoints, n)
 	}
 }
 
-// work is what a round has to do.
-func (r *registrar) work() (puts, drops []entry) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for key, value := range r.want {
-		if !r.present(key, value) {
-			puts = append(puts, entry{key, value})
+// batch is how many keys one transaction carries; etcd's own limit is 128
+// comparisons, and a key needs two.
+const batch = 50
+
+// Round implements [keeper.Server].
+func (r *registrar) Round(ctx context.Context) error {
+	r.back = r.shared.reconnected() // before the round: a reconnect during it must not be missed
+	puts, drops := r.Work()
+	if len(puts)+len(drops) == 0 {
+		return nil
+	}
+	c, err := r.shared.client(ctx)
+	if err != nil {
+		return err
+	}
+	if len(puts) > 0 && r.lease == 0 {
+		if err := r.grant(ctx, c); err != nil {
+			return err
 		}
 	}
-	for key := range maps.Keys(r.drop) {
-		drops = append(drops, entry{key: key})
+	for chunk := range slices.Chunk(puts, batch) {
+		err := r.write(ctx, c, chunk)
+		if errors.Is(err, rpctypes.ErrLeaseNotFound) { // as when etcd came back without its data
+			r.loseLease()
+			r.Wake() // the next round grants a new one and writes everything
+			return nil
+		}
+		if err != nil {
+			return err
+		}
 	}
-	return puts, drops
+	for chunk := range slices.Chunk(drops, batch) {
+		if err := r.erase(ctx, c, chunk); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// grant gets a lease and keeps it alive as long as life.
+func (r *registrar) grant(life context.Context, c *clientv3.Client) error {
+	ctx, cancel := context.WithTimeout(life, operation)
+	defer cancel()
+	lease, err := c.Grant(ctx, int64((r.ttl+time.Second-1)/time.Second))
+	if err != nil {
+		return fmt.Errorf("lease: %w", err)
+	}
+	if r.alive, err = c.KeepAlive(life, lease.ID); err != nil {
+		return fmt.Errorf("keep lease alive: %w", err)
+	}
+	r.lease = lease.ID
+	r.held = append(r.held, lease.ID)
+	return nil
+}
+
+// write puts the entries that are not there under our lease yet. After a
+// reconnect nearly all are: then nothing is written and nobody's watch fires.
+func (r *registrar) write(ctx context.Context, c *clientv3.Client, entries []keeper.Entry) error {
+	ctx, cancel := context.WithTimeout(ctx, operation)
+	defer cancel()
+	same := make([]clientv3.Cmp, 0, 2*len(entries))
+	puts := make([]clientv3.Op, 0, len(entries))
+	for _, e := range entries {
+		same = append(same,
+			clientv3.Compare(clientv3.LeaseValue(e.Key), "=", int64(r.lease)),
+			clientv3.Compare(clientv3.Value(e.Key), "=", e.Value))
+		puts = append(puts, clientv3.OpPut(e.Key, e.Value, clientv3.WithLease(r.lease)))
+	}
+	if _, err := c.Txn(ctx).If(same...).Else(puts...).Commit(); err != nil {
+		return fmt.Errorf("write %s: %w", entries[0].Key, err)
+	}
+	r.Wrote(entries...)
+	return nil
+}
+
+// erase deletes keys, but only ours: a process that was restarted on the same
+// address may have written the same key, and a deletion that comes late, after an
+// outage say, must not take it out.
+func (r *registrar) erase(ctx context.Context, c *clientv3.Client, keys []string) error {
+	ctx, cancel := context.WithTimeout(ctx, operation)
+	defer cancel()
+	ours := make([]clientv3.Cmp, 0, len(keys))
+	deletes := make([]clientv3.Op, 0, len(keys))
+	for _, key := range keys {
+		ours = append(ours, clientv3.Compare(clientv3.LeaseValue(key), "=", int64(r.lease)))
+		deletes = append(deletes, clientv3.OpDelete(key))
+	}
+	done := false
+	if r.lease != 0 { // 0 is what a key without a lease has, and one that is not there
+		resp, err := c.Txn(ctx).If(ours...).Then(deletes...).Commit()
+		if err != nil {
+			return fmt.Errorf("delete %s: %w", keys[0], err)
+		}
+		done = resp.Succeeded
+	}
+	for i := 0; i < len(keys) && !done; i++ {
+		if err := r.eraseOne(ctx, c, keys[i]); err != nil {
+			return fmt.Errorf("delete %s: %w", keys[i], err)
+		}
+	}
+	r.Erased(keys...)
+	return nil
+}
+
+func (r *registrar) eraseOne(ctx context.Context, c *clientv3.Client, key string) error {
+	got, err := c.Get(ctx, key)
+	if err != nil || len(got.Kvs) == 0 {
+		return err
+	}
+	kv := got.Kvs[0]
+	if !slices.Contains(r.held, clientv3.LeaseID(kv.Lease)) {
+		return nil // another process's
+	}
+	_, err = c.Txn(ctx).
+		If(clientv3.Compare(clientv3.ModRevision(key), "=", kv.ModRevision)).
+		Then(clientv3.OpDelete(key)).
+		Commit()
+	return err
 }

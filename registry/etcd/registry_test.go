@@ -13,6 +13,8 @@ import (
 	"dubbo.apache.org/dubbo-go/v3/common"
 	"dubbo.apache.org/dubbo-go/v3/common/extension"
 	"dubbo.apache.org/dubbo-go/v3/metadata/info"
+
+	"github.com/graylane/graylane/internal/shell"
 )
 
 func TestNamesAreOurs(t *testing.T) {
@@ -91,7 +93,7 @@ func TestRegistryTwoServices(t *testing.T) {
 	b.expect(t, "127.0.0.1:1001@1")
 
 	// 5. A crash: the keep-alive ends, nothing is revoked.
-	provider.registrar.cancel()
+	provider.registrar.Stop(t.Context())
 	a.expect(t)
 	b.expect(t)
 }
@@ -145,11 +147,11 @@ func TestSubscribeEnds(t *testing.T) {
 	if r.IsAvailable() {
 		t.Error("IsAvailable after Destroy")
 	}
-	if err := r.Subscribe(consumerURL("com.shop.End"), l); !errors.Is(err, errClosed) {
-		t.Errorf("Subscribe after Destroy: got %v, want %v", err, errClosed)
+	if err := r.Subscribe(consumerURL("com.shop.End"), l); !errors.Is(err, shell.ErrDestroyed) {
+		t.Errorf("Subscribe after Destroy: got %v, want %v", err, shell.ErrDestroyed)
 	}
-	if err := r.Register(providerURL("com.shop.End", 8)); !errors.Is(err, errClosed) {
-		t.Errorf("Register after Destroy: got %v, want %v", err, errClosed)
+	if err := r.Register(providerURL("com.shop.End", 8)); !errors.Is(err, shell.ErrDestroyed) {
+		t.Errorf("Register after Destroy: got %v, want %v", err, shell.ErrDestroyed)
 	}
 	if got := keys(t, plain.server.Endpoint(), "/dubbo/com.shop.End/"); len(got) != 0 {
 		t.Errorf("after Destroy etcd still has %v", sortedKeys(got))
@@ -251,7 +253,7 @@ func TestSharedConnection(t *testing.T) {
 	noLeak(t)
 	u := registryURL(plain.server.Endpoint())
 	r, d := newRegistry(t, u), newDiscovery(t, u)
-	if r.shared != d.shared {
+	if r.registrar.shared != d.registrar.shared {
 		t.Error("two objects of one address have two connections")
 	}
 	if err := r.Register(providerURL("com.shop.Shared", 1)); err != nil {
@@ -261,11 +263,11 @@ func TestSharedConnection(t *testing.T) {
 	if err := d.Register(instance("shared", 1, nil)); err != nil {
 		t.Errorf("the second user after the first has left: %v", err)
 	}
-	if r.shared.ctx.Err() != nil {
+	if r.registrar.shared.ctx.Err() != nil {
 		t.Error("closed although one user is left")
 	}
 	_ = d.Destroy()
-	if r.shared.ctx.Err() == nil {
+	if r.registrar.shared.ctx.Err() == nil {
 		t.Error("not closed with the last user")
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
 	"time"
 
 	"dubbo.apache.org/dubbo-go/v3/common"
@@ -18,6 +17,8 @@ import (
 	"dubbo.apache.org/dubbo-go/v3/metadata/report"
 	gxset "github.com/dubbogo/gost/container/set"
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/graylane/graylane/internal/shell"
 )
 
 // ErrNoMetadata reports that the metadata report has nothing for this application
@@ -51,15 +52,14 @@ type Report struct {
 	root    string
 	fault   error // what is wrong with url
 
-	mu       sync.Mutex
-	mappings map[string][]*mappingWatch // by etcd key
+	mappings shell.Mappings
 }
 
 var _ report.MetadataReport = (*Report)(nil)
 
 // NewReport is [ReportFactory.CreateMetadataReport].
 func NewReport(u *common.URL) *Report {
-	r := &Report{url: u, mappings: make(map[string][]*mappingWatch)}
+	r := &Report{url: u}
 	var errAddress, errTimeout error
 	r.address, errAddress = addressOf(u)
 	r.timeout, errTimeout = durationOf(u, constant.TimeoutKey, defaultTimeout)
@@ -119,15 +119,10 @@ func (r *Report) GetAppMetadata(application, revision string) (*info.MetadataInf
 
 // PublishAppMetadata writes what revision of application offers.
 func (r *Report) PublishAppMetadata(application, revision string, meta *info.MetadataInfo) error {
-	if meta == nil {
-		return fmt.Errorf("etcd: metadata of %s: got nil, want metadata", application)
-	}
 	key := r.metadataKey(application, revision)
-	snapshot := meta.Snapshot() // its owner changes it under a lock of its own
-	snapshot.LastUpdatedTime = meta.LastUpdatedTime
-	value, err := json.Marshal(&snapshot)
+	value, err := shell.EncodeMetadata(application, meta)
 	if err != nil {
-		return fmt.Errorf("etcd: metadata of %s: %w", application, err)
+		return fmt.Errorf("etcd: %w", err)
 	}
 	return r.do(func(ctx context.Context, c *clientv3.Client) error {
 		_, err := c.Put(ctx, key, string(value))
@@ -216,10 +211,17 @@ func (r *Report) GetServiceAppMapping(service, group string, listener mapping.Ma
 		return nil
 	})
 	if listener != nil && r.fault == nil {
-		r.listen(key, service, value, listener)
+		r.mappings.Listen("etcd", key, service, value, listener, func(ctx context.Context, tell func(string)) { followText(ctx, r.address, key, tell) })
 	}
 	if err != nil {
 		return nil, err
 	}
 	return report.DecodeServiceAppNames(value), nil
+}
+
+// RemoveServiceAppMappingListener ends the watches of service. As in dubbo-go's other
+// reports this is for all its listeners; none is not an error.
+func (r *Report) RemoveServiceAppMappingListener(service, group string) error {
+	r.mappings.Remove(r.mappingKey(service, group))
+	return nil
 }

@@ -29,7 +29,7 @@ func (s ruleSource) Groups() []string { return slices.Compact([]string{s.group, 
 
 // Follow implements [center.Source].
 func (s ruleSource) Follow(ctx context.Context, group, key string, tell func(text string)) {
-	s.followText(ctx, s.path(group, key), tell)
+	followText(ctx, s.address, s.path(group, key), tell)
 }
 
 // Check implements [center.Source].

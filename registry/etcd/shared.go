@@ -4,7 +4,6 @@ package etcd
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -14,6 +13,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/connectivity"
+
+	"github.com/graylane/graylane/internal/keeper"
 )
 
 const (
@@ -105,7 +106,7 @@ func (s *shared) client(ctx context.Context) (*clientv3.Client, error) {
 	case <-ctx.Done():
 		return nil, fmt.Errorf("connect to %s: %w", s.address.endpoints, ctx.Err())
 	case <-s.ctx.Done():
-		return nil, errClosed
+		return nil, keeper.ErrDestroyed
 	}
 	s.mu.Lock()
 	raw = s.raw
@@ -114,7 +115,7 @@ func (s *shared) client(ctx context.Context) (*clientv3.Client, error) {
 		return raw, nil
 	}
 	if s.ctx.Err() != nil {
-		return nil, errClosed
+		return nil, keeper.ErrDestroyed
 	}
 	raw, err := clientv3.New(clientv3.Config{
 		Context:              s.ctx,
@@ -140,9 +141,6 @@ func (s *shared) client(ctx context.Context) (*clientv3.Client, error) {
 	s.wg.Go(func() { s.watchConnection(raw.ActiveConnection()) })
 	return raw, nil
 }
-
-// errClosed reports that the object was destroyed.
-var errClosed = errors.New("etcd: destroyed")
 
 // reconnected returns a channel that is closed when the connection, once lost,
 // is back. Take it before reading what depends on it.
@@ -183,20 +181,4 @@ func (s *shared) watchConnection(conn *grpc.ClientConn) {
 			return
 		}
 	}
-}
-
-// pause waits d, or until ctx ends or wake is closed.
-func pause(ctx context.Context, d time.Duration, wake <-chan struct{}) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
-	case <-wake:
-	}
-}
-
-// retryDelay is the wait before attempt n (from 0) is repeated: 100 ms, doubling to 1 s.
-func retryDelay(n int) time.Duration {
-	return min(100*time.Millisecond<<min(n, 4), time.Second)
 }

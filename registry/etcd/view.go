@@ -14,6 +14,7 @@ import (
 	"github.com/dubbogo/gost/log/logger"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/graylane/graylane/internal/keeper"
 	"github.com/graylane/graylane/internal/node"
 )
 
@@ -36,13 +37,13 @@ func newView(sub node.Subscription, listener registry.NotifyListener) *view {
 
 // replace takes the whole list of folder i and, once all folders have been read,
 // hands over the whole list of all.
-func (v *view) replace(i int, list []entry) {
+func (v *view) replace(i int, list []keeper.Entry) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	known := make(map[string]struct{}, len(list))
 	for _, e := range list {
-		if v.parse(e.key) != nil {
-			known[e.key] = struct{}{}
+		if v.parse(e.Key) != nil {
+			known[e.Key] = struct{}{}
 		}
 	}
 	v.known[i] = known
@@ -64,20 +65,20 @@ func (v *view) apply(i int, changes []change) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	for _, c := range changes {
-		_, known := v.known[i][c.key]
+		_, known := v.known[i][c.Key]
 		if known != c.deleted {
 			continue
 		}
-		u := v.parse(c.key)
+		u := v.parse(c.Key)
 		if u == nil {
 			continue
 		}
 		action := remoting.EventTypeAdd
 		if c.deleted {
 			action = remoting.EventTypeDel
-			delete(v.known[i], c.key)
+			delete(v.known[i], c.Key)
 		} else {
-			v.known[i][c.key] = struct{}{}
+			v.known[i][c.Key] = struct{}{}
 		}
 		v.listener.Notify(&registry.ServiceEvent{Action: action, Service: u})
 	}

@@ -13,6 +13,8 @@ import (
 
 	"dubbo.apache.org/dubbo-go/v3/common"
 	"dubbo.apache.org/dubbo-go/v3/common/constant"
+
+	"github.com/graylane/graylane/internal/center"
 )
 
 const (
@@ -153,7 +155,7 @@ func check(ctx context.Context, a address) error {
 		defer cancel()
 	}
 	if a.endpoint == "" {
-		if err := dial(ctx, strings.Split(a.servers, ",")); err != nil {
+		if err := center.Dial(ctx, grpcAddresses(a.servers)); err != nil {
 			return fmt.Errorf("nacos: registry %s cannot be reached: %w", a.where(), err)
 		}
 	}
@@ -165,29 +167,6 @@ func check(ctx context.Context, a address) error {
 	return nil
 }
 
-// dial returns nil as soon as one server accepts a connection at its gRPC port.
-func dial(ctx context.Context, servers []string) error {
-	results := make(chan error, len(servers))
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	for _, server := range servers {
-		go func() {
-			conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", grpcAddress(server))
-			if err == nil {
-				_ = conn.Close()
-			}
-			results <- err
-		}()
-	}
-	var last error
-	for range servers {
-		if last = <-results; last == nil {
-			return nil
-		}
-	}
-	return last
-}
-
 // grpcAddress returns the gRPC address of a server whose HTTP address is given.
 func grpcAddress(server string) string {
 	host, port, err := net.SplitHostPort(server)
@@ -196,4 +175,13 @@ func grpcAddress(server string) string {
 		return server
 	}
 	return net.JoinHostPort(host, strconv.Itoa(n+grpcOffset))
+}
+
+// grpcAddresses returns those of servers joined by commas.
+func grpcAddresses(servers string) []string {
+	var list []string
+	for server := range strings.SplitSeq(servers, ",") {
+		list = append(list, grpcAddress(server))
+	}
+	return list
 }

@@ -17,6 +17,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
+
+	"github.com/graylane/graylane/internal/center"
 )
 
 const (
@@ -99,7 +101,7 @@ func (c *conn) settle(ctx context.Context, request func() error) error {
 		if err == nil || !errors.As(err, &no) || no.code < codeNotReady || no.code >= codeNotReady+100 {
 			return err
 		}
-		pause(ctx, readyPause, nil)
+		center.Wait(ctx, readyPause, nil)
 		if ctx.Err() != nil || !c.alive() {
 			return err
 		}
@@ -190,20 +192,4 @@ func (c *conn) handle(p *wire.Payload, push func(*conn, *model.Service)) *wire.P
 		return nil
 	}
 	return reply
-}
-
-// pause waits d, or until ctx ends or wake is closed.
-func pause(ctx context.Context, d time.Duration, wake <-chan struct{}) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
-	case <-wake:
-	}
-}
-
-// retryDelay is the wait before attempt n (from 0) is repeated: 100 ms, doubling to 1 s.
-func retryDelay(n int) time.Duration {
-	return min(100*time.Millisecond<<min(n, 4), time.Second)
 }

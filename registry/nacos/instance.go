@@ -3,7 +3,6 @@
 package nacos
 
 import (
-	"fmt"
 	"maps"
 	"strconv"
 
@@ -28,9 +27,6 @@ const overrideKey = constant.RegistryKey + "." + constant.WeightKey
 // the weight that it registered where that is not 1. The metadata is copied: its
 // owner goes on changing it.
 func encodeInstance(i registry.ServiceInstance, u *common.URL) (model.Instance, error) {
-	if i == nil || i.GetServiceName() == "" || i.GetHost() == "" || i.GetPort() < 0 {
-		return model.Instance{}, fmt.Errorf("nacos: instance: got %v, want an application, a host and a port", i)
-	}
 	metadata := maps.Clone(i.GetMetadata())
 	if metadata == nil {
 		metadata = make(map[string]string)
@@ -71,12 +67,13 @@ func decodeInstance(application, group string, host model.Instance) *registry.De
 	}
 }
 
-// decodeAll returns instances of the caller's own; only the usable ones if asked to.
-func decodeAll(application, group string, hosts []model.Instance, all bool) []registry.ServiceInstance {
-	out := make([]registry.ServiceInstance, 0, len(hosts))
+// decodeAll returns instances of the caller's own; only the usable ones unless all are
+// wanted.
+func decodeAll(key serviceKey, hosts []model.Instance, all bool) []*registry.DefaultServiceInstance {
+	out := make([]*registry.DefaultServiceInstance, 0, len(hosts))
 	for _, host := range hosts {
 		if all || usable(host) {
-			out = append(out, decodeInstance(application, group, host))
+			out = append(out, decodeInstance(key.name, key.group, host))
 		}
 	}
 	return out

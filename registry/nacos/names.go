@@ -42,7 +42,7 @@ func registration(u *common.URL) (string, model.Instance, error) {
 	category := categoryOf(u)
 	service := u.GetParam(constant.InterfaceKey, "")
 	if service == "" {
-		return "", model.Instance{}, fmt.Errorf("nacos: register %s: got no %s", u.Key(), constant.InterfaceKey)
+		return "", model.Instance{}, fmt.Errorf("register %s: got no %s", u.Key(), constant.InterfaceKey)
 	}
 	metadata := make(map[string]string)
 	u.RangeParams(func(key, value string) bool {
@@ -57,7 +57,7 @@ func registration(u *common.URL) (string, model.Instance, error) {
 	common.HandleRegisterIPAndPort(at)
 	port, err := strconv.ParseUint(at.Port, 10, 16)
 	if err != nil {
-		return "", model.Instance{}, fmt.Errorf("nacos: register %s: port: got %q, want a number", u.Key(), at.Port)
+		return "", model.Instance{}, fmt.Errorf("register %s: port: got %q, want a number", u.Key(), at.Port)
 	}
 	name := serviceName(category, service, u.GetParam(constant.VersionKey, ""), u.GetParam(constant.GroupKey, ""))
 	return name, model.Instance{

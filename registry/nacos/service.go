@@ -14,6 +14,8 @@ import (
 
 	"github.com/nacos-group/nacos-sdk-go/v2/common/remote/rpc/rpc_request"
 	"github.com/nacos-group/nacos-sdk-go/v2/model"
+
+	"github.com/graylane/graylane/internal/shell"
 )
 
 // service is what this process registers under one service name: Nacos keeps one
@@ -49,7 +51,7 @@ func (s *shared) put(ctx context.Context, owner any, key serviceKey, i model.Ins
 	s.mu.Lock()
 	if s.ctx.Err() != nil {
 		s.mu.Unlock()
-		return errClosed
+		return shell.ErrDestroyed
 	}
 	v := s.services[key]
 	if v == nil {

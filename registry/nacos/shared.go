@@ -15,11 +15,10 @@ import (
 	"github.com/nacos-group/nacos-sdk-go/v2/common/remote/rpc/rpc_request"
 	"github.com/nacos-group/nacos-sdk-go/v2/model"
 
+	"github.com/graylane/graylane/internal/center"
 	"github.com/graylane/graylane/internal/nacoslogin"
+	"github.com/graylane/graylane/internal/shell"
 )
-
-// errClosed reports that the object was destroyed.
-var errClosed = errors.New("nacos: destroyed")
 
 // serviceKey names a service of Nacos within the namespace of a connection.
 type serviceKey struct{ group, name string }
@@ -129,7 +128,7 @@ func (s *shared) wait(ctx context.Context, done func() bool) error {
 		select {
 		case <-changed:
 		case <-s.ctx.Done():
-			return errClosed
+			return shell.ErrDestroyed
 		case <-ctx.Done():
 			if cause == nil {
 				cause = ctx.Err()
@@ -188,7 +187,7 @@ func (s *shared) keep() {
 				logger.Warnf("[graylane] nacos %s: %v; trying again, the last known lists stay in use", s.address.where(), err)
 			}
 			s.step(err)
-			pause(s.ctx, retryDelay(failures), nil)
+			center.Pause(s.ctx, failures)
 			failures++
 			continue
 		}
@@ -261,7 +260,7 @@ func (s *shared) serve(c *conn) {
 			if failures == 0 && c.alive() {
 				logger.Warnf("[graylane] nacos %s: %v; trying again", s.address.where(), err)
 			}
-			retry = time.After(retryDelay(failures))
+			retry = time.After(center.Delay(failures))
 			failures++
 		}
 		select {

@@ -228,7 +228,7 @@ func TestPools(t *testing.T) {
 	noLeak(t)
 	one := newRegistry(t, registryURL("127.0.0.1:1,127.0.0.2:1"))
 	same := newDiscovery(t, registryURL("127.0.0.2:1, 127.0.0.1:1"))
-	if one.shared != same.shared {
+	if one.shared != same.applications.shared {
 		t.Error("the same servers in another order have a connection of their own")
 	}
 	for _, params := range [][]string{{constant.RegistryNamespaceKey, "dev"}, {constant.NacosUsername, "u"}, {constant.RegistryAccessKey, "k"}} {

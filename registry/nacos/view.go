@@ -32,9 +32,9 @@ type view struct {
 	told    []*common.URL // the last list that the listener knows
 }
 
-func (r *Registry) newView(u *common.URL, l registry.NotifyListener) *view {
+func (s services) newView(u *common.URL, l registry.NotifyListener) *view {
 	return &view{
-		shared: r.shared, group: groupOf(r.url), wanted: wantedBy(u), listener: l,
+		shared: s.shared, group: groupOf(s.url), wanted: wantedBy(u), listener: l,
 		dirty: make(chan struct{}, 1), watches: make(map[string]*watch), lists: make(map[string]*list),
 	}
 }

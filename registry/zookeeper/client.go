@@ -15,6 +15,7 @@ import (
 	"github.com/dubbogo/gost/log/logger"
 
 	"github.com/graylane/graylane/internal/center"
+	"github.com/graylane/graylane/internal/keeper"
 )
 
 const defaultPort = "2181"
@@ -59,15 +60,12 @@ func serversOf(location string) ([]string, error) {
 
 func (c *client) name() string { return strings.Join(c.servers, ",") }
 
-// errClosed reports that the object was destroyed.
-var errClosed = errors.New("zookeeper: destroyed")
-
 // current returns the session's client. It never waits for the session.
 func (c *client) current() (*link, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
-		return nil, errClosed
+		return nil, keeper.ErrDestroyed
 	}
 	if c.link == nil {
 		hear := c.hear

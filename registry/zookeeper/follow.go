@@ -14,13 +14,11 @@ import (
 	"github.com/dubbogo/gost/log/logger"
 
 	"github.com/graylane/graylane/internal/center"
+	"github.com/graylane/graylane/internal/keeper"
 )
 
 // reading is how many nodes are read at once.
 const reading = 16
-
-// entry is one node of a folder and what it holds.
-type entry struct{ name, value string }
 
 // follower knows the nodes of one folder. Its fields below mu belong to the goroutine
 // that follows.
@@ -47,7 +45,7 @@ type follower struct {
 // since the last time need not have gone by an event of its own: the connection was
 // lost in between, or there was no last time. While the server cannot be asked nothing
 // is told.
-func (s *shared) follow(ctx context.Context, folder string, values bool, tell func(list []entry, gap bool)) {
+func (s *shared) follow(ctx context.Context, folder string, values bool, tell func(list []keeper.Entry, gap bool)) {
 	f := &follower{s: s, folder: folder, values: values, gap: true, kick: make(chan struct{}, 1)}
 	e := &ear{folder: folder, node: f.changed, again: f.lost}
 	s.listen(e)
@@ -108,7 +106,7 @@ func (f *follower) wake() {
 
 // read brings the follower up to date. It asks only for what may have changed. A
 // session that goes on takes its watches along, a new one has none.
-func (f *follower) read() (list []entry, gap bool, err error) {
+func (f *follower) read() (list []keeper.Entry, gap bool, err error) {
 	f.mu.Lock()
 	fired, stale, gap := f.fired, f.stale, f.gap
 	f.fired, f.stale, f.gap = false, nil, false
@@ -128,7 +126,7 @@ func (f *follower) read() (list []entry, gap bool, err error) {
 	for _, name := range f.names {
 		value, ok := f.known[name]
 		if ok || !f.values {
-			list = append(list, entry{name, value})
+			list = append(list, keeper.Entry{Key: name, Value: value})
 		}
 	}
 	return list, gap, nil
@@ -180,7 +178,7 @@ func (f *follower) update(gap bool) error {
 // each answer. One that is not there is left out.
 func readNodes(names []string, known map[string]string, alive func(), get func(name string) ([]byte, error)) error {
 	type answer struct {
-		entry
+		keeper.Entry
 		err error
 	}
 	answers := make(chan answer, len(names))
@@ -190,7 +188,7 @@ func readNodes(names []string, known map[string]string, alive func(), get func(n
 			limit <- struct{}{}
 			raw, err := get(name)
 			<-limit
-			answers <- answer{entry{name, string(raw)}, err}
+			answers <- answer{keeper.Entry{Key: name, Value: string(raw)}, err}
 		}()
 	}
 	var failed error
@@ -199,7 +197,7 @@ func readNodes(names []string, known map[string]string, alive func(), get func(n
 		alive()
 		switch {
 		case a.err == nil:
-			known[a.name] = a.value
+			known[a.Key] = a.Value
 		case !errors.Is(a.err, zk.ErrNoNode): // one that has gone meanwhile is told by the folder
 			failed = a.err
 		}
@@ -236,8 +234,8 @@ func children(c *zk.Conn, folder string) ([]string, error) {
 }
 
 // list reads a folder once, within the time of ctx.
-func (s *shared) list(ctx context.Context, folder string, values bool) ([]entry, error) {
-	return try(ctx, s, func(c *zk.Conn, alive func()) ([]entry, error) {
+func (s *shared) list(ctx context.Context, folder string, values bool) ([]keeper.Entry, error) {
+	return try(ctx, s, func(c *zk.Conn, alive func()) ([]keeper.Entry, error) {
 		names, err := children(c, folder)
 		if err != nil {
 			return nil, err
@@ -256,14 +254,12 @@ func (s *shared) list(ctx context.Context, folder string, values bool) ([]entry,
 				return nil, err
 			}
 		}
-		list := make([]entry, 0, len(names))
+		list := make([]keeper.Entry, 0, len(names))
 		for _, name := range names {
 			if value, ok := known[name]; ok || !values {
-				list = append(list, entry{name, value})
+				list = append(list, keeper.Entry{Key: name, Value: value})
 			}
 		}
 		return list, nil
 	})
 }
-
-func sleep(ctx context.Context, n int) { center.Pause(ctx, n) }

@@ -34,7 +34,7 @@ func encodeInstance(i registry.ServiceInstance) (string, error) {
 		},
 	})
 	if err != nil {
-		return "", fmt.Errorf("zookeeper: instance %s: %w", id, err)
+		return "", fmt.Errorf("instance %s: %w", id, err)
 	}
 	return string(raw), nil
 }
@@ -60,15 +60,4 @@ func decodeInstance(value string) (*registry.DefaultServiceInstance, error) {
 		i.Metadata[k] = fmt.Sprint(v)
 	}
 	return i, nil
-}
-
-// copies gives every listener instances of its own: dubbo-go's listeners change them.
-func copies(list []*registry.DefaultServiceInstance) []registry.ServiceInstance {
-	out := make([]registry.ServiceInstance, 0, len(list))
-	for _, i := range list {
-		own := *i
-		own.Metadata = maps.Clone(i.Metadata)
-		out = append(out, &own)
-	}
-	return out
 }

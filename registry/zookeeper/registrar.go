@@ -8,209 +8,72 @@ import (
 	"fmt"
 	"path"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/dubbogo/go-zookeeper/zk"
 	"github.com/dubbogo/gost/log/logger"
+
+	"github.com/graylane/graylane/internal/keeper"
 )
 
-// registrar keeps a set of ephemeral nodes in ZooKeeper: what is wanted is written,
-// what is no longer wanted is deleted, and a new session writes everything again.
-//
-// One goroutine does all the writing; it is started by the first put. Callers say what
-// they want and wait, each with its own deadline.
+// registrar keeps a set of ephemeral nodes in ZooKeeper. A new session writes
+// everything again.
 type registrar struct {
-	s      *shared
-	ctx    context.Context
-	cancel context.CancelFunc
-	kick   chan struct{} // holds one token: there is something to do
-	ended  chan struct{} // closed when the goroutine has ended; nil until it starts
-	ear    *ear
+	*keeper.Keeper
+	s   *shared
+	ear *ear
 
-	mu      sync.Mutex
-	want    map[string]string  // node -> value that shall be there
-	written map[string]written // node -> what is there
-	drop    map[string]bool    // nodes that shall go
-	held    map[int64]bool     // sessions that we had: what belongs to one of them is ours
-	err     error              // why the last round failed, nil if it did not
-	changed chan struct{}      // closed and replaced after every round
+	// Of the Keeper's goroutine, and of Close after it.
+	session int64          // the one that has written what is there
+	held    map[int64]bool // sessions that we had: what belongs to one of them is ours
 }
 
-// written is what was written, and by which session.
-type written struct {
-	value   string
-	session int64
-}
+var _ keeper.Server = (*registrar)(nil)
 
 func newRegistrar(s *shared) *registrar {
-	r := &registrar{
-		s: s, kick: make(chan struct{}, 1), changed: make(chan struct{}),
-		want: make(map[string]string), written: make(map[string]written), drop: make(map[string]bool), held: make(map[int64]bool),
-	}
-	r.ctx, r.cancel = context.WithCancel(context.Background())
-	r.ear = &ear{again: r.wake}
+	r := &registrar{s: s, held: make(map[int64]bool)}
+	r.Keeper = keeper.New("zookeeper", s.name(), r)
+	r.ear = &ear{again: r.Wake}
 	s.listen(r.ear)
 	return r
 }
 
-// put writes a node and keeps it there. If it cannot be written before ctx ends, the
-// error says why and the former state is wanted again.
-func (r *registrar) put(ctx context.Context, node, value string) error {
-	r.mu.Lock()
-	if r.ctx.Err() != nil {
-		r.mu.Unlock()
-		return errClosed
-	}
-	before, had := r.want[node]
-	r.want[node] = value
-	delete(r.drop, node)
-	if r.ended == nil {
-		r.ended = make(chan struct{})
-		go r.run()
-	}
-	r.mu.Unlock()
-	r.wake()
+// Reconnected returns when the connection was last there again after it had been lost,
+// zero if it never was.
+func (r *registrar) Reconnected() time.Time { return r.s.reconnected() }
 
-	err := r.wait(ctx, func() bool { return r.written[node].value == value && r.written[node].session != 0 })
-	if err == nil {
-		return nil
-	}
-	r.mu.Lock()
-	if r.want[node] == value {
-		if had {
-			r.want[node] = before
-		} else {
-			r.forget(node) // the write may have been executed although nobody answered
-		}
-	}
-	r.mu.Unlock()
-	r.wake()
-	return err
-}
-
-// remove deletes a node and returns when it is gone. If that cannot be told before ctx
-// ends, the error says why; the deletion goes on in the background.
-func (r *registrar) remove(ctx context.Context, node string) error {
-	r.mu.Lock()
-	if r.ctx.Err() != nil {
-		r.mu.Unlock()
-		return nil // close takes everything out
-	}
-	if _, ok := r.want[node]; ok {
-		r.forget(node)
-	}
-	pending := r.drop[node]
-	r.mu.Unlock()
-	if !pending {
-		return nil
-	}
-	r.wake()
-	return r.wait(ctx, func() bool { return !r.drop[node] })
-}
-
-// forget moves a node from want to drop. The caller holds mu.
-func (r *registrar) forget(node string) {
-	delete(r.want, node)
-	delete(r.written, node)
-	r.drop[node] = true
-}
-
-func (r *registrar) wake() {
-	select {
-	case r.kick <- struct{}{}:
-	default:
-	}
-}
-
-// wait returns nil when done, called with mu held, says so.
-func (r *registrar) wait(ctx context.Context, done func() bool) error {
-	start := time.Now()
-	for {
-		r.mu.Lock()
-		ok, changed, cause := done(), r.changed, r.err
-		r.mu.Unlock()
-		if ok {
-			return nil
-		}
-		select {
-		case <-changed:
-		case <-r.ctx.Done():
-			return errClosed
-		case <-ctx.Done():
-			if cause == nil {
-				cause = ctx.Err()
-			}
-			return fmt.Errorf("zookeeper: registry %s did not answer within %v: %w", r.s.name(), time.Since(start).Round(time.Millisecond), cause)
-		}
-	}
-}
-
-// close ends the keeping and deletes everything, as far as ctx allows; what is left
-// goes with the session.
-func (r *registrar) close(ctx context.Context) {
+// Close deletes everything, as far as ctx allows, and gives the session back; what is
+// left goes with it.
+func (r *registrar) Close(ctx context.Context) {
+	defer r.s.release()
 	r.s.unlisten(r.ear)
-	r.cancel()
-	r.mu.Lock()
-	ended := r.ended
-	r.mu.Unlock()
-	if ended == nil {
+	if !r.Stop(ctx) {
 		return
 	}
-	select {
-	case <-ended:
-	case <-ctx.Done():
-		return
-	}
-	r.mu.Lock()
-	for node := range r.want {
-		r.forget(node)
-	}
-	r.mu.Unlock()
+	r.DropAll()
 	if _, err := try(ctx, r.s, r.round); err != nil {
 		logger.Warnf("[graylane] zookeeper %s: deregistration: %v; what is left goes with the session", r.s.name(), err)
 	}
 }
 
-// run is the goroutine of the registrar.
-func (r *registrar) run() {
-	defer close(r.ended)
-	for failures := 0; r.ctx.Err() == nil; {
-		_, err := do(r.s, r.round)
-		if r.ctx.Err() != nil {
-			return
-		}
-		r.report(err, failures)
-		if err != nil {
-			sleep(r.ctx, failures)
-			failures++
-			continue
-		}
-		failures = 0
-		select {
-		case <-r.kick:
-		case <-r.ctx.Done():
-		}
+// Explain implements [keeper.Server].
+func (r *registrar) Explain(err error) error { return err }
+
+// Idle implements [keeper.Server].
+func (r *registrar) Idle(ctx context.Context, kick <-chan struct{}, retry <-chan time.Time) {
+	select {
+	case <-kick:
+	case <-retry:
+	case <-ctx.Done():
 	}
 }
 
-// report publishes how a round went and wakes the waiting callers.
-func (r *registrar) report(err error, failures int) {
-	r.mu.Lock()
-	r.err = err
-	close(r.changed)
-	r.changed = make(chan struct{})
-	n := len(r.want)
-	r.mu.Unlock()
-	switch {
-	case err != nil && failures == 0:
-		logger.Warnf("[graylane] zookeeper %s: registration: %v; retrying", r.s.name(), err)
-	case err == nil && failures > 0:
-		logger.Infof("[graylane] zookeeper %s: all %d registrations are in place again", r.s.name(), n)
-	}
+// Round implements [keeper.Server].
+func (r *registrar) Round(context.Context) error {
+	_, err := do(r.s, r.round)
+	return err
 }
 
-// round makes ZooKeeper hold what is wanted, once.
 func (r *registrar) round(c *zk.Conn, alive func()) (nothing, error) {
 	// A session is known by an answer, not by what it was before a break.
 	if _, _, err := c.Exists("/"); err != nil {
@@ -221,38 +84,25 @@ func (r *registrar) round(c *zk.Conn, alive func()) (nothing, error) {
 	if session == 0 {
 		return nothing{}, zk.ErrSessionExpired
 	}
-	r.mu.Lock()
-	r.held[session] = true
-	puts := make(map[string]string)
-	for node, value := range r.want {
-		if (r.written[node] != written{value, session}) {
-			puts[node] = value
-		}
+	if session != r.session {
+		r.Lost()
+		r.session = session
+		r.held[session] = true
 	}
-	var drops []string
-	for node := range r.drop {
-		drops = append(drops, node)
-	}
-	r.mu.Unlock()
-	for node, value := range puts {
-		if err := write(c, node, []byte(value), session); err != nil {
-			return nothing{}, fmt.Errorf("write %s: %w", node, err)
+	puts, drops := r.Work()
+	for _, e := range puts {
+		if err := write(c, e.Key, []byte(e.Value), session); err != nil {
+			return nothing{}, fmt.Errorf("write %s: %w", e.Key, err)
 		}
 		alive()
-		r.mu.Lock()
-		if r.want[node] == value && !r.drop[node] {
-			r.written[node] = written{value, session}
-		}
-		r.mu.Unlock()
+		r.Wrote(e)
 	}
 	for _, node := range drops {
 		if err := r.erase(c, node); err != nil {
 			return nothing{}, fmt.Errorf("delete %s: %w", node, err)
 		}
 		alive()
-		r.mu.Lock()
-		delete(r.drop, node)
-		r.mu.Unlock()
+		r.Erased(node)
 	}
 	return nothing{}, nil
 }
@@ -310,10 +160,7 @@ func (r *registrar) erase(c *zk.Conn, node string) error {
 	if err != nil || !there {
 		return err
 	}
-	r.mu.Lock()
-	ours := r.held[stat.EphemeralOwner]
-	r.mu.Unlock()
-	if !ours {
+	if !r.held[stat.EphemeralOwner] {
 		return nil
 	}
 	if err = c.Delete(node, stat.Version); errors.Is(err, zk.ErrNoNode) {

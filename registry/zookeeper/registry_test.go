@@ -106,8 +106,8 @@ func TestBothLevels(t *testing.T) {
 	}
 
 	// 5
-	provider.registrar.cancel()
-	provider.s.drop(provider.s.link)
+	provider.registrar.Stop(t.Context())
+	provider.registrar.s.drop(provider.registrar.s.link)
 	a.expect(t)
 	b.expect(t)
 	if _, void := a.counts(); void != 0 {

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"path"
 	"strings"
-	"sync"
 	"time"
 
 	"dubbo.apache.org/dubbo-go/v3/common"
@@ -17,10 +16,11 @@ import (
 	"dubbo.apache.org/dubbo-go/v3/metadata/info"
 	"dubbo.apache.org/dubbo-go/v3/metadata/mapping"
 	"dubbo.apache.org/dubbo-go/v3/metadata/report"
-	"dubbo.apache.org/dubbo-go/v3/registry"
 	"github.com/dubbogo/go-zookeeper/zk"
 	gxset "github.com/dubbogo/gost/container/set"
-	"github.com/dubbogo/gost/log/logger"
+
+	"github.com/graylane/graylane/internal/keeper"
+	"github.com/graylane/graylane/internal/shell"
 )
 
 // ErrNoMetadata reports that the metadata report has nothing for this application and
@@ -46,27 +46,17 @@ func (ReportFactory) CreateMetadataReport(u *common.URL) report.MetadataReport {
 // A Report has no end in dubbo-go. Ours holds the shared session only while an
 // operation runs or a mapping is watched.
 type Report struct {
-	url     *common.URL
-	root    string
-	timeout time.Duration
-
-	mu       sync.Mutex
-	mappings map[string][]*mappingWatch // by node
-}
-
-// mappingWatch follows one service's mapping for one listener.
-type mappingWatch struct {
-	service  string
-	listener mapping.MappingListener
-	cancel   context.CancelFunc
-	heard    string // the value that the listener knows; of the watch's goroutine
+	url      *common.URL
+	root     string
+	timeout  time.Duration
+	mappings shell.Mappings
 }
 
 var _ report.MetadataReport = (*Report)(nil)
 
 // NewReport is [ReportFactory.CreateMetadataReport].
 func NewReport(u *common.URL) *Report {
-	r := &Report{url: u, timeout: defaultTimeout, mappings: make(map[string][]*mappingWatch)}
+	r := &Report{url: u, timeout: defaultTimeout}
 	if d := u.GetParamDuration(constant.TimeoutKey, ""); d > 0 {
 		r.timeout = d
 	}
@@ -132,14 +122,9 @@ func (r *Report) GetAppMetadata(application, revision string) (*info.MetadataInf
 
 // PublishAppMetadata writes what revision of application offers.
 func (r *Report) PublishAppMetadata(application, revision string, meta *info.MetadataInfo) error {
-	if meta == nil {
-		return fmt.Errorf("zookeeper: metadata of %s: got nil, want metadata", application)
-	}
-	snapshot := meta.Snapshot() // its owner changes it under a lock of its own
-	snapshot.LastUpdatedTime = meta.LastUpdatedTime
-	value, err := json.Marshal(&snapshot)
+	value, err := shell.EncodeMetadata(application, meta)
 	if err != nil {
-		return fmt.Errorf("zookeeper: metadata of %s: %w", application, err)
+		return fmt.Errorf("zookeeper: %w", err)
 	}
 	return r.do(func(c *zk.Conn) error {
 		at := r.metadataNode(application, revision)
@@ -175,7 +160,7 @@ func (r *Report) UnPublishAppMetadata(application, revision string) error {
 
 // ListAppRevisions returns all revisions of application and when they were written.
 func (r *Report) ListAppRevisions(application string) ([]report.AppRevision, error) {
-	list, err := inReport(r, func(ctx context.Context, s *shared) ([]entry, error) {
+	list, err := inReport(r, func(ctx context.Context, s *shared) ([]keeper.Entry, error) {
 		return s.list(ctx, path.Join(r.root, application), true)
 	})
 	if err != nil {
@@ -183,7 +168,7 @@ func (r *Report) ListAppRevisions(application string) ([]report.AppRevision, err
 	}
 	revisions := make([]report.AppRevision, 0, len(list))
 	for _, e := range list {
-		revisions = append(revisions, report.AppRevision{Revision: e.name, ModifyTime: report.ParseMetadataLastUpdatedTime([]byte(e.value))})
+		revisions = append(revisions, report.AppRevision{Revision: e.Key, ModifyTime: report.ParseMetadataLastUpdatedTime([]byte(e.Value))})
 	}
 	return revisions, nil
 }
@@ -230,7 +215,7 @@ func (r *Report) GetServiceAppMapping(service, group string, listener mapping.Ma
 		return string(raw), err
 	})
 	if listener != nil {
-		r.listen(at, service, value, listener)
+		r.mappings.Listen("zookeeper", at, service, value, listener, func(ctx context.Context, tell func(string)) { r.follow(ctx, at, tell) })
 	}
 	if err != nil {
 		return nil, err
@@ -238,50 +223,19 @@ func (r *Report) GetServiceAppMapping(service, group string, listener mapping.Ma
 	return report.DecodeServiceAppNames(value), nil
 }
 
-// listen starts a watch of a node for a listener that knows value.
-func (r *Report) listen(at, service, value string, l mapping.MappingListener) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, w := range r.mappings[at] {
-		if w.listener == l {
-			return
-		}
-	}
+// RemoveServiceAppMappingListener ends the watches of service. As in dubbo-go's other
+// reports this is for all its listeners; none is not an error.
+func (r *Report) RemoveServiceAppMappingListener(service, group string) error {
+	r.mappings.Remove(r.mappingNode(service, group))
+	return nil
+}
+
+// follow calls tell with what a node holds, until ctx ends.
+func (r *Report) follow(ctx context.Context, at string, tell func(value string)) {
 	s, err := acquire(r.url)
 	if err != nil {
 		return // the caller has heard of it
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	w := &mappingWatch{service: service, listener: l, cancel: cancel, heard: value}
-	r.mappings[at] = append(r.mappings[at], w)
-	go func() {
-		defer s.release()
-		s.followNode(ctx, at, "the last known mapping stays in use", func(raw []byte) { w.tell(string(raw)) })
-	}()
-}
-
-// tell gives the listener a value that it does not know. A mapping that vanished is no
-// news: its instances say themselves that they are gone.
-func (w *mappingWatch) tell(value string) {
-	if value == "" || value == w.heard {
-		return
-	}
-	w.heard = value
-	err := w.listener.OnEvent(registry.NewServiceMappingChangedEvent(w.service, report.DecodeServiceAppNames(value)))
-	if err != nil {
-		logger.Warnf("[graylane] zookeeper: mapping of %s: a listener failed on %q: %v", w.service, value, err)
-	}
-}
-
-// RemoveServiceAppMappingListener ends the watches of service. As in dubbo-go's other
-// reports this is for all its listeners; none is not an error.
-func (r *Report) RemoveServiceAppMappingListener(service, group string) error {
-	at := r.mappingNode(service, group)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, w := range r.mappings[at] {
-		w.cancel()
-	}
-	delete(r.mappings, at)
-	return nil
+	defer s.release()
+	s.followNode(ctx, at, "the last known mapping stays in use", func(raw []byte) { tell(string(raw)) })
 }

@@ -12,6 +12,8 @@ import (
 	"dubbo.apache.org/dubbo-go/v3/common"
 	"dubbo.apache.org/dubbo-go/v3/common/constant"
 	"github.com/dubbogo/go-zookeeper/zk"
+
+	"github.com/graylane/graylane/internal/center"
 )
 
 const (
@@ -207,7 +209,7 @@ func try[T any](ctx context.Context, s *shared, ask func(c *zk.Conn, alive func(
 				done <- answer{what, err}
 				return
 			}
-			sleep(ctx, n)
+			center.Pause(ctx, n)
 		}
 	}()
 	select {

@@ -71,18 +71,15 @@ func TestSlowServer(t *testing.T) {
 		giveUp = time.Second
 	)
 	s := newShared("slow", []string{slow(t, serve(t, t.TempDir()).Address(), delay)}, 10*time.Second, giveUp)
-	t.Cleanup(func() {
-		s.end()
-		s.work.Wait()
-		s.close()
-	})
+	s.users = 2 // this test and the registrar
+	t.Cleanup(s.release)
 	r := newRegistrar(s)
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	var writers sync.WaitGroup
 	for n := range nodes {
 		writers.Go(func() {
-			if err := r.put(ctx, fmt.Sprintf("/slow/%02d", n), strconv.Itoa(n)); err != nil {
+			if err := r.Put(ctx, fmt.Sprintf("/slow/%02d", n), strconv.Itoa(n)); err != nil {
 				t.Errorf("node %d: %v", n, err)
 			}
 		})
@@ -93,11 +90,11 @@ func TestSlowServer(t *testing.T) {
 		t.Fatalf("%d nodes, %v, want %d", len(list), err, nodes)
 	}
 	for n, e := range list {
-		if e.name != fmt.Sprintf("%02d", n) || e.value != strconv.Itoa(n) {
+		if e.Key != fmt.Sprintf("%02d", n) || e.Value != strconv.Itoa(n) {
 			t.Errorf("node %d is %+v", n, e)
 		}
 	}
-	r.close(ctx)
+	r.Close(ctx)
 	if list, err := s.list(ctx, "/slow", false); err != nil || len(list) != 0 {
 		t.Errorf("after the end %v, %v are left, want nothing", list, err)
 	}
