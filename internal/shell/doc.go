@@ -52,7 +52,7 @@ type life[P comparable, V any] struct {
 
 func (l *life[P, V]) begin(name string, timeout time.Duration, k Keeper[P, V]) {
 	l.name, l.timeout, l.keeper = name, timeout, k
-	l.ctx, l.cancel = context.WithCancel(context.Background())
+	l.ctx, l.cancel = context.WithCancel(context.Background()) //nolint:gosec // ended by Destroy
 }
 
 // Context ends when the object is destroyed.

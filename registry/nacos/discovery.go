@@ -57,8 +57,8 @@ func (a applications) key(application string) serviceKey {
 
 // Entry implements [shell.Applications].
 func (a applications) Entry(i registry.ServiceInstance) (node, model.Instance, error) {
-	out, err := encodeInstance(i, a.url)
-	return node{a.key(i.GetServiceName()), place(out)}, out, err
+	out := encodeInstance(i, a.url)
+	return node{a.key(i.GetServiceName()), place(out)}, out, nil
 }
 
 // Read implements [shell.Applications].

@@ -26,7 +26,7 @@ const overrideKey = constant.RegistryKey + "." + constant.WeightKey
 // encodeInstance returns what dubbo-go v3.3.2 registers (toRegisterInstance), with
 // the weight that it registered where that is not 1. The metadata is copied: its
 // owner goes on changing it.
-func encodeInstance(i registry.ServiceInstance, u *common.URL) (model.Instance, error) {
+func encodeInstance(i registry.ServiceInstance, u *common.URL) model.Instance {
 	metadata := maps.Clone(i.GetMetadata())
 	if metadata == nil {
 		metadata = make(map[string]string)
@@ -48,7 +48,7 @@ func encodeInstance(i registry.ServiceInstance, u *common.URL) (model.Instance, 
 	return model.Instance{
 		Ip: i.GetHost(), Port: uint64(i.GetPort()), Metadata: metadata, Weight: registered,
 		Enable: i.IsEnable(), Healthy: i.IsHealthy(), Ephemeral: true,
-	}, nil
+	}
 }
 
 // decodeInstance returns an instance of the caller's own.
