@@ -23,11 +23,13 @@ type holding struct {
 const (
 	astrayFor = 90 * time.Second // a connection may lead to nobody, or be closed by the other side, for so long
 	pooled    = 16               // connections that dubbo-go's dubbo client makes to each endpoint, one by one
+	workers   = 200              // goroutines that getty keeps for packets: as many as it ever had at once
 )
 
 // series are the figures that must be flat. What comes with a connection, a descriptor
 // and a goroutine, is left out: connections are judged by themselves, and how many a
-// pool has made depends on how old its endpoint is.
+// pool has made depends on how old its endpoint is. So are getty's workers, which have
+// a bound and stay: a machine that stood still for a moment has more of them.
 func (h *holding) series() []series {
 	name := h.process.spec.Name + " "
 	list := []series{
@@ -37,7 +39,7 @@ func (h *holding) series() []series {
 		{name: name + "descriptors beside connections", leak: 1, noise: 2},
 	}
 	for _, s := range h.samples {
-		for n, v := range []int64{int64(s.Goroutines - len(s.Connections)), s.Heap >> 10, s.Private >> 10, int64(s.Descriptors - len(s.Connections))} {
+		for n, v := range []int64{int64(s.Goroutines - s.Workers - len(s.Connections)), s.Heap >> 10, s.Private >> 10, int64(s.Descriptors - len(s.Connections))} {
 			list[n].values = append(list[n].values, v)
 		}
 	}
@@ -92,13 +94,16 @@ func (h *holding) look(s *soak) (text string, faults []string) {
 			}
 		}
 	}
+	if last.Workers > workers {
+		faults = append(faults, fmt.Sprintf("%s has %d workers for packets, want at most %d", h.process.spec.Name, last.Workers, workers))
+	}
 	var parts []string
 	for _, name := range slices.Sorted(maps.Keys(counts)) {
 		parts = append(parts, fmt.Sprintf("%s %d", name, counts[name]))
 	}
 	slices.Sort(faults)
-	return fmt.Sprintf("%s: %d goroutines, heap %d KiB, private %d KiB, %d descriptors; connections: %s",
-		h.process.spec.Name, last.Goroutines, last.Heap>>10, last.Private>>10, last.Descriptors, strings.Join(parts, ", ")), slices.Compact(faults)
+	return fmt.Sprintf("%s: %d goroutines (%d workers), heap %d KiB, private %d KiB, %d descriptors; connections: %s",
+		h.process.spec.Name, last.Goroutines, last.Workers, last.Heap>>10, last.Private>>10, last.Descriptors, strings.Join(parts, ", ")), slices.Compact(faults)
 }
 
 // mayHave is how many connections a caller may hold to p: over dubbo a full pool, and

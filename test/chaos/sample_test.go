@@ -3,6 +3,7 @@
 package chaos
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -27,6 +28,7 @@ const saySample = "CHAOS SAMPLE "
 type sample struct {
 	At          time.Time
 	Goroutines  int
+	Workers     int   // of these, idle ones of getty's pool
 	Heap        int64 // bytes of live objects
 	Private     int64 // bytes of memory that no file stands behind: heap, stacks, the runtime's own
 	Descriptors int
@@ -45,8 +47,9 @@ func sampleOnSignal() {
 	signal.Notify(asked, signalSample)
 	go func() {
 		for range asked {
-			fail(writeStacks())
 			s, err := takeSample()
+			fail(err)
+			s.Workers, err = writeStacks()
 			fail(err)
 			b, err := json.Marshal(s)
 			fail(err)
@@ -59,13 +62,29 @@ func sampleOnSignal() {
 // goroutines are.
 const stacksName = "goroutines.txt"
 
-func writeStacks() error {
-	f, err := os.Create(stacksName)
-	if err != nil {
-		return err
+// writeStacks writes that, and returns how many of them are idle workers.
+func writeStacks() (workers int, err error) {
+	var b bytes.Buffer
+	if err := pprof.Lookup("goroutine").WriteTo(&b, 1); err != nil {
+		return 0, err
 	}
-	defer func() { _ = f.Close() }() // who reads it sees what is missing
-	return pprof.Lookup("goroutine").WriteTo(f, 1)
+	for group := range strings.SplitSeq(b.String(), "\n\n") { // "37 @ 0x… 0x…", then a line a frame, the innermost first
+		count, frames, ok := strings.Cut(group, " @ ")
+		if _, first, _ := strings.Cut(frames, "\n"); ok && strings.Contains(firstLine(first), "(*taskPoolSimple).worker") {
+			count = count[strings.LastIndexByte(count, '\n')+1:] // the first group has a title
+			n, err := strconv.Atoi(count)
+			if err != nil {
+				return 0, err
+			}
+			workers += n
+		}
+	}
+	return workers, os.WriteFile(stacksName, b.Bytes(), 0o600)
+}
+
+func firstLine(text string) string {
+	line, _, _ := strings.Cut(text, "\n")
+	return line
 }
 
 func takeSample() (s sample, err error) {

@@ -17,6 +17,8 @@ import (
 	"dubbo.apache.org/dubbo-go/v3/protocol/invocation"
 	"dubbo.apache.org/dubbo-go/v3/remoting"
 	"dubbo.apache.org/dubbo-go/v3/remoting/getty"
+
+	"github.com/graylane/graylane/internal/testkit/need"
 )
 
 // A connection over dubbo whose last bytes nobody acknowledges is closed soon: getty's
@@ -25,9 +27,7 @@ import (
 //  2. The caller gives the connection up.
 //  3. Its close waits, and ends.
 func TestUnacknowledgedConnectionIsClosed(t *testing.T) {
-	if testing.Short() {
-		t.Skip("waits for seconds")
-	}
+	need.Long(t, "waits for seconds")
 	// 1
 	small := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) (err error) {
 		if outer := c.Control(func(fd uintptr) { err = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 4<<10) }); outer != nil {
