@@ -17,14 +17,16 @@ type soak struct {
 	all  row            // sums
 	held []*holding
 
-	outlived map[*process]int // the events that a provider was there before and after
+	late     func() time.Duration // by how much a timer of this process was late, the most so far
+	outlived map[*process]int     // the events that a provider was there before and after
 }
 
 func startSoak(t *testing.T, c cell) *soak {
 	t.Helper()
 	f := newFleet(t, c, registryFor(t, c.registry), soaked, false)
+	late := lateness(t.Context())
 	f.begin()
-	s := &soak{fleet: f, cut: time.Now(), past: map[string]int{}, outlived: map[*process]int{}, all: row{Cell: c.String(), Event: "soak"}}
+	s := &soak{fleet: f, late: late, cut: time.Now(), past: map[string]int{}, outlived: map[*process]int{}, all: row{Cell: c.String(), Event: "soak"}}
 	for _, p := range slices.Concat(f.consumers, f.steady) {
 		s.held = append(s.held, &holding{process: p})
 	}
@@ -149,7 +151,7 @@ func (s *soak) end(events int) {
 	if want := len(gone) * len(s.consumers); pairs != want {
 		faults = append(faults, fmt.Sprintf("%d pairs of ledger and drain report, want %d", pairs, want))
 	}
-	s.t.Logf("%d events: %d calls, %d lost, %d excused, %d duplicated; books of %d pairs", events, s.all.Calls, s.all.Failed-s.all.Allowed, s.all.Allowed, s.all.Duplicated, pairs)
+	s.t.Logf("%d events: %d calls, %d lost, %d excused, %d duplicated; books of %d pairs; a timer of the test was late by at most %v", events, s.all.Calls, s.all.Failed-s.all.Allowed, s.all.Allowed, s.all.Duplicated, pairs, s.late().Round(time.Millisecond))
 	for _, h := range s.held {
 		for _, series := range h.series() {
 			text, faulty := series.judge()
