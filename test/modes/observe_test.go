@@ -5,9 +5,11 @@ package modes
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -40,6 +42,12 @@ const capturingName = "modes-capturing"
 // captured is the last list, sorted, by address.
 var captured []string
 
+// choice is what a capturing cluster chooses by; one call is made at a time.
+var choice = rand.New(rand.NewPCG(0, 0))
+
+// seed makes the random cases of TestObserve.
+var seed = flag.Uint64("seed", 1, "of the cases of TestObserve")
+
 func init() {
 	extension.SetCluster(capturingName, func() cluster.Cluster { return capturingCluster{} })
 }
@@ -53,16 +61,19 @@ func (c *capturing) IsAvailable() bool   { return c.d.IsAvailable() }
 func (c *capturing) Destroy()            { c.d.Destroy() }
 
 func (c *capturing) Invoke(ctx context.Context, inv base.Invocation) result.Result {
-	list := c.d.List(inv)
+	list := slices.Clone(c.d.List(inv))
 	*c.to = nil
 	for _, i := range list {
 		*c.to = append(*c.to, i.GetURL().Location)
 	}
 	slices.Sort(*c.to)
+	slices.SortFunc(list, func(a, b base.Invoker) int {
+		return strings.Compare(a.GetURL().GetParam(tag.MetaIncarnation, ""), b.GetURL().GetParam(tag.MetaIncarnation, "")) // in the order of the fleet
+	})
 	if len(list) == 0 {
 		return &result.RPCResult{Err: errors.New("No provider available")} // dubbo-go's words
 	}
-	return list[rand.IntN(len(list))].Invoke(ctx, inv)
+	return list[choice.IntN(len(list))].Invoke(ctx, inv)
 }
 
 // ruleCenter is a config centre that holds one text for each key.
@@ -121,93 +132,102 @@ func ours(t *testing.T, fleet []*provider) func(lane string, force bool) decisio
 	}
 }
 
+// kindOf is what is to be counted of a call that one address served, "" for nobody.
+func (d decision) kindOf(served string) (k lossless.Differences) {
+	switch {
+	case served == "" && len(d.may) > 0:
+		k.Only = 1
+	case served == "" || slices.Contains(d.may, served):
+	case len(d.may) == 0:
+		k.None = 1
+	case !slices.Contains(d.level, served):
+		k.Lane = 1
+	default:
+		k.State = 1
+	}
+	return k
+}
+
 // TestObserve: on random fleets, rules and calls, a reference in mode observe is
-// offered by its directory what plain dubbo-go's is, and the differences counted
-// are those between dubbo-go's choice and Graylane's decision.
+// offered by its directory what plain dubbo-go's is, and each call counts as the kind of
+// difference that there is between who served it and Graylane's decision, or not at all.
+// The cases of a seed are the same in each run but for the ports of the fleets.
 func TestObserve(t *testing.T) {
-	dial(t, client.WithURL("tri://127.0.0.1:1")) // the settings are read with the first reference
-	old := *conf.Current()
-	t.Cleanup(func() {
-		conf.Set(old)
-		tagrouter.Rules.Put("order", nil)
-	})
-	const cases, seed = 40, 20261123
-	random := rand.New(rand.NewPCG(seed, 0))
+	observing(t)
+	var all lossless.Differences
+	calls := 0
+	random := rand.New(rand.NewPCG(*seed, 0))
+	choice = rand.New(rand.NewPCG(*seed, 1))
+	for n := range 200 {
+		calls += observeCase(t, fmt.Sprintf("o%d", n), n, random, &all)
+	}
+	if all.Lane == 0 || all.None == 0 || all.Only == 0 {
+		t.Errorf("the cases show too little: %+v", all)
+	}
+	t.Logf("%d calls, differences %+v", calls, all)
+}
+
+// observeCase compares the two over one fleet, and adds the differences.
+func observeCase(t *testing.T, address string, n int, random *rand.Rand, all *lossless.Differences) (calls int) {
+	t.Helper()
 	lanes := []string{"", "", "gray", "gray", "blue", "a", "a|b"}
-	var want, differ lossless.Differences
-	before := lossless.ReadDifferences()
-	for n := range cases {
-		var fleet []*provider
-		for range 1 + random.IntN(5) {
-			fleet = append(fleet, newProvider(t, constant.TriProtocol, lanes[random.IntN(len(lanes))], warm))
-		}
-		text := ""
-		if n%3 == 1 { // one instance is put into a lane by a rule
-			text = fmt.Sprintf("configVersion: v3.0\nforce: %t\nenabled: true\nkey: order\ntags:\n  - name: %s\n    addresses: [\"%s\"]\n",
-				random.IntN(2) == 0, []string{"gray", "green"}[random.IntN(2)], fleet[0].address)
-		}
-		center.mu.Lock()
-		center.texts["order"+constant.TagRouterRuleSuffix] = text
-		center.mu.Unlock()
-		rule, err := tagrouter.DecodeRule("order", "test", text)
-		if err != nil {
-			t.Fatal(err)
-		}
-		tagrouter.Rules.Put("order", rule)
-		address := fmt.Sprintf("o%d", n)
-		list(address, fleet...)
-		options := []client.ReferenceOption{client.WithProtocol(constant.TriProtocol), client.WithCluster(capturingName), at(address)}
-		setMode(conf.Off)
-		plain := dial(t, options...)
-		setMode(conf.Observe)
-		observed := dial(t, options...)
-		decide := ours(t, fleet)
-		for _, lane := range []string{"", "gray", "blue", "a", "a|b", "a|c", "green"} {
-			for _, force := range []string{"", "true"} {
-				attachments := map[string]any{tag.KeyTag: lane, tag.KeyForce: force}
-				if force == "" {
-					delete(attachments, tag.KeyForce)
-				}
-				if lane == "" {
-					delete(attachments, tag.KeyTag)
-				}
-				_ = plain(context.Background(), attachments)
-				theirs := captured
-				before := attemptsOf(fleet)
-				_ = observed(context.Background(), attachments)
-				if !slices.Equal(captured, theirs) {
-					t.Errorf("case %d, tag %q, force %q: offered %v, plain dubbo-go %v", n, lane, force, captured, theirs)
-				}
-				served := ""
-				for i, p := range fleet {
-					if p.attempts.Load() > before[i] {
-						served = p.address
-					}
-				}
-				d := decide(lane, force != "")
-				switch {
-				case served == "" && len(d.may) > 0:
-					want.Only++
-				case served == "" || slices.Contains(d.may, served):
-				case len(d.may) == 0:
-					want.None++
-				case !slices.Contains(d.level, served):
-					want.Lane++
-				default:
-					want.State++
+	var fleet []*provider
+	for range 1 + random.IntN(5) {
+		fleet = append(fleet, newProvider(t, constant.TriProtocol, lanes[random.IntN(len(lanes))], warm))
+	}
+	text := ""
+	if n%3 == 1 { // one instance is put into a lane by a rule
+		text = fmt.Sprintf("configVersion: v3.0\nforce: %t\nenabled: true\nkey: order\ntags:\n  - name: %s\n    addresses: [\"%s\"]\n",
+			random.IntN(2) == 0, []string{"gray", "green"}[random.IntN(2)], fleet[0].address)
+	}
+	center.mu.Lock()
+	center.texts["order"+constant.TagRouterRuleSuffix] = text
+	center.mu.Unlock()
+	rule, err := tagrouter.DecodeRule("order", "test", text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tagrouter.Rules.Put("order", rule)
+	list(address, fleet...)
+	options := []client.ReferenceOption{client.WithProtocol(constant.TriProtocol), client.WithCluster(capturingName), at(address)}
+	setMode(conf.Off)
+	plain := dial(t, options...)
+	setMode(conf.Observe)
+	observed := dial(t, options...)
+	decide := ours(t, fleet)
+	for _, lane := range []string{"", "gray", "blue", "a", "a|b", "a|c", "green"} {
+		for _, force := range []string{"", "true"} {
+			attachments := map[string]any{tag.KeyTag: lane, tag.KeyForce: force}
+			if force == "" {
+				delete(attachments, tag.KeyForce)
+			}
+			if lane == "" {
+				delete(attachments, tag.KeyTag)
+			}
+			_ = plain(context.Background(), attachments)
+			theirs := captured
+			before, counted := attemptsOf(fleet), lossless.ReadDifferences()
+			_ = observed(context.Background(), attachments)
+			if !slices.Equal(captured, theirs) {
+				t.Errorf("case %s, tag %q, force %q: offered %v, plain dubbo-go %v", address, lane, force, captured, theirs)
+			}
+			served := ""
+			for i, p := range fleet {
+				if p.attempts.Load() > before[i] {
+					served = p.address
 				}
 			}
+			d := decide(lane, force != "")
+			want, got := d.kindOf(served), lossless.ReadDifferences()
+			got.Lane, got.State, got.None, got.Only = got.Lane-counted.Lane, got.State-counted.State, got.None-counted.None, got.Only-counted.Only
+			if got != want {
+				t.Errorf("case %s, tag %q, force %q: served by %q, ours %v of %v: counted %+v, want %+v; rule %q", address, lane, force, served, d.may, d.level, got, want, text)
+			}
+			all.Lane, all.State, all.None, all.Only = all.Lane+got.Lane, all.State+got.State, all.None+got.None, all.Only+got.Only
+			calls++
 		}
 	}
-	after := lossless.ReadDifferences()
-	differ = lossless.Differences{Lane: after.Lane - before.Lane, State: after.State - before.State, None: after.None - before.None, Only: after.Only - before.Only}
-	if differ != want {
-		t.Errorf("counted %+v, want %+v", differ, want)
-	}
-	if want.Lane == 0 || want.None == 0 || want.Only == 0 {
-		t.Errorf("the cases show too little: %+v", want)
-	}
-	t.Logf("%d calls, differences %+v", cases*14, differ)
+	return calls
 }
 
 func attemptsOf(fleet []*provider) (n []int64) {
