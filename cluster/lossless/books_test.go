@@ -132,6 +132,9 @@ func TestBooks(t *testing.T) {
 						}()
 						ctx, cancel := context.WithTimeout(t.Context(), time.Duration(rand.IntN(3))*time.Millisecond)
 						defer cancel()
+						if rand.IntN(4) == 0 { // the caller gives up at some point of it
+							go cancel()
+						}
 						method := []string{"Get", "Place"}[rand.IntN(2)]
 						if res := r.Invoke(ctx, call1(method, wanting([]string{"", "gray"}[rand.IntN(2)]))); res == nil {
 							t.Error("nothing was returned")
