@@ -5,6 +5,9 @@
 // Nacos 1 and 2 take a log-in at one path, Nacos 3 at another; the token that comes
 // back is good for hours. It is asked for anew when nine tenths of its life are over,
 // or when a server does not take it any more: one that was restarted with another key.
+// A server answers the same to an account that may not do a thing, as often as it is
+// asked; so tokens that are refused soon after each other are replaced ever more seldom,
+// down to once a minute.
 package nacoslogin
 
 import (
@@ -29,13 +32,18 @@ type Account struct {
 	mu    sync.Mutex
 	token string
 	until time.Time
+	pause time.Duration // after the last refusal that was believed
+	deaf  time.Time     // the end of pause
 }
 
 // paths are those of Nacos 1 and 2, and of Nacos 3.
 var paths = [...]string{"/v1/auth/users/login", "/v3/auth/user/login"} //nolint:gochecknoglobals // a constant
 
-// timeout bounds one log-in.
-const timeout = 3 * time.Second
+const (
+	timeout    = 3 * time.Second // of one log-in
+	firstPause = 5 * time.Second // between two refusals that are believed, doubling to
+	mostPause  = time.Minute
+)
 
 // Token returns a token that is good, logging in at base ("http://host:port/nacos") if
 // need be; "" without a user name. An error names the user, never the password.
@@ -57,13 +65,20 @@ func (a *Account) Token(ctx context.Context, base string) (string, error) {
 }
 
 // Forget says that a server does not take token: the next [Account.Token] logs in
-// again, unless that has been done since.
+// again, unless that has been done since, or for the same reason less than 5 s ago, a
+// pause that doubles to 1 minute and begins anew after 2 minutes without a refusal.
 func (a *Account) Forget(token string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.token == token {
-		a.until = time.Time{}
+	now := time.Now()
+	if a.token != token || now.Before(a.deaf) {
+		return
 	}
+	if now.Sub(a.deaf) > 2*mostPause {
+		a.pause = 0
+	}
+	a.pause = min(max(2*a.pause, firstPause), mostPause)
+	a.deaf, a.until = now.Add(a.pause), time.Time{}
 }
 
 func (a *Account) logIn(ctx context.Context, base string) (token string, life time.Duration, err error) {

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 )
@@ -86,7 +88,50 @@ func TestTokenIsKept(t *testing.T) {
 	a.Forget("abc1")
 	want("abc2")
 	s.body = `{"accessToken":"abc","tokenTtl":0}`
+	a.deaf = time.Now() // the pause is over
 	a.Forget("abc2")
 	want("abc3")
 	want("abc4") // it was over at once
+}
+
+// TestDeniedText: an account that may not read a text is told so at each of its reads,
+// one every 10 s for an hour; it logs in at once, then after at least 5, 10, 20, 40 and
+// every 60 s. A server that comes back with another key much later is believed at once.
+func TestDeniedText(t *testing.T) {
+	s := &server{path: "/nacos/v1/auth/users/login", body: `{"accessToken":"abc","tokenTtl":18000}`, status: 200}
+	base := serve(t, s)
+	a := Account{Username: "u", Password: "p&="}
+	denied := func() string {
+		t.Helper()
+		token, err := a.Token(t.Context(), base)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.Forget(token)
+		return token
+	}
+	pass := func(d time.Duration) { a.deaf = a.deaf.Add(-d) } // the account's only other clock is the token's life
+	var at []int
+	for second := 0; second < 3600; second += 10 {
+		before := s.n
+		if denied(); s.n != before {
+			at = append(at, second)
+		}
+		pass(10 * time.Second)
+	}
+	// A refusal at 0 s is followed by a log-in with the next read, and so on: pauses of
+	// 5, 10, 20, 40 and 60 s, each seen by the first read after it, the log-in by the next.
+	want := []int{0, 10, 20, 30, 50, 90}
+	for next := 150; next < 3600; next += 60 {
+		want = append(want, next)
+	}
+	if !slices.Equal(at, want) {
+		t.Errorf("logged in at %v s, want %v", at, want)
+	}
+	pass(time.Hour)
+	n := s.n
+	denied()
+	if denied(); s.n != n+1 || a.pause != firstPause {
+		t.Errorf("after an hour: %d log-ins and a pause of %v, want 1 and %v", s.n-n, a.pause, firstPause)
+	}
 }

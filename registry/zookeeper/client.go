@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -55,7 +56,8 @@ func serversOf(location string) ([]string, error) {
 	if len(out) == 0 {
 		return nil, fmt.Errorf("address: got %q, want host:port[,host:port]", location)
 	}
-	return out, nil
+	slices.Sort(out) // however they are written, one set of servers is one session
+	return slices.Compact(out), nil
 }
 
 func (c *client) name() string { return strings.Join(c.servers, ",") }

@@ -43,7 +43,7 @@ func decodeInstance(value string) (*registry.DefaultServiceInstance, error) {
 	var c struct {
 		curator.ServiceInstance
 		Payload struct {
-			Metadata map[string]any `json:"metadata"`
+			Metadata map[string]json.RawMessage `json:"metadata"`
 		} `json:"payload"`
 	}
 	if err := json.Unmarshal([]byte(value), &c); err != nil {
@@ -56,8 +56,22 @@ func decodeInstance(value string) (*registry.DefaultServiceInstance, error) {
 		ID: c.ID, ServiceName: c.Name, Host: c.Address, Port: c.Port, Enable: true, Healthy: true, Tag: c.Tag,
 		Metadata: make(map[string]string, len(c.Payload.Metadata)),
 	}
-	for k, v := range c.Payload.Metadata {
-		i.Metadata[k] = fmt.Sprint(v)
+	for k, raw := range c.Payload.Metadata {
+		if text, ok := metadataText(raw); ok {
+			i.Metadata[k] = text
+		}
 	}
 	return i, nil
+}
+
+// metadataText returns what a peer means by a value that should be text: a number, true
+// or false as written; null is none.
+func metadataText(raw json.RawMessage) (text string, ok bool) {
+	if string(raw) == "null" {
+		return "", false
+	}
+	if json.Unmarshal(raw, &text) != nil {
+		return string(raw), true
+	}
+	return text, true
 }
