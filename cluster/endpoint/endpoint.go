@@ -12,26 +12,26 @@ import (
 
 // Endpoint is an instance for one service. Its exported fields are set before
 // it is published and not changed after.
-type Endpoint struct { // what every call touches comes first
+type Endpoint struct {
+	// What a push and a new snapshot look at: one line of the processor's cache, of
+	// which they fetch thousands.
 	*Instance
-	// Invoker sends a call to it.
-	Invoker base.Invoker
-	// Caller is sent to it as graylane-caller, boxed once; nil: it would not believe it.
-	Caller any
-
 	of       *Endpoint // whose calls and end this one shares, nil: it has its own
-	inflight atomic.Int64
-	retired  atomic.Pointer[func()]
 	removed  atomic.Bool
-
-	// Tag is the lane that the instance is in, "" for the baseline.
-	Tag string
+	inflight atomic.Int64
+	said     atomic.Pointer[common.URL]
 	// Weight is its share when warm, relative to the others; 0 gets no calls
 	// unless all have 0.
 	Weight float64
+	// Tag is the lane that the instance is in, "" for the baseline.
+	Tag string
 
-	retire sync.Once
-	said   atomic.Pointer[common.URL]
+	// Invoker sends a call to it.
+	Invoker base.Invoker
+	// Caller is sent to it as graylane-caller, boxed once; nil: it would not believe it.
+	Caller  any
+	retired atomic.Pointer[func()]
+	retire  sync.Once
 }
 
 // Said returns the provider's own URL as its registry last listed it, without what

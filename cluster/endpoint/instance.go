@@ -30,11 +30,11 @@ type Instance struct {
 	strikes        atomic.Int32 // timeouts in a row
 	sent, answered atomic.Int64
 
+	// App is the application that runs there, "" if unknown.
+	App string
 	// Address is host:port. Incarnation names the process start. For peers that
 	// publish none (plain dubbo-go, Java) it is empty or starts with '@'.
 	Address, Incarnation string
-	// App is the application that runs there, "" if unknown.
-	App string
 
 	table   *Table
 	readyAt atomic.Int64 // monotonic, see now

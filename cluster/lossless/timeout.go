@@ -69,14 +69,15 @@ func now() time.Duration { return time.Since(epoch) }
 // option says and its context lives; where neither says anything, as long as its
 // method's or the reference's timeout. option is "" for none.
 func (c *call) limit(l *limits, option string) {
-	c.start = now()
-	if option != "" {
+	switch _, ends := c.base.Deadline(); {
+	case option != "":
 		c.max, c.option, c.own = newLimit(option), true, true
-		return
-	}
-	if _, ok := c.base.Deadline(); !ok {
+	case !ends:
 		c.max, c.own = l.of(c.inv.MethodName())
+	default:
+		return // the context's clock will do: reading one costs as much as two look-ups
 	}
+	c.start = now()
 }
 
 // late reports that the call's time is over, as far as its context does not say so.

@@ -47,27 +47,29 @@ type identity struct {
 // kind is what nearly all providers of a directory have in common; one object each.
 type kind struct{ protocol, service string }
 
-// provider is what is known of one provider of the reference.
+// provider is what is known of one provider of the reference. What each push looks at
+// comes first: with thousands of them the time goes into fetching them.
 type provider struct {
 	id       identity
-	listed   []listing   // by the registries that name it
-	first    [1]listing  // room for one, which is mostly all
-	url      *common.URL // as the last one did
+	endpoint *endpoint.Endpoint // nil until the connection is made
+	nth      int32              // of Directory.known
+	alone    bool               // nothing else is at its place
+	replaced bool               // another incarnation has its address, or it must not be called
+	url      *common.URL        // as the last registry did that named it
+	left     time.Time          // when the last registry ceased to list it, else zero
+	over     map[string]string  // what overrides of the config centre say of it, mostly nothing
+	listed   []listing          // by the registries that name it
+	first    [1]listing         // room for one, which is mostly all
+
 	start    time.Time
 	instance *endpoint.Instance
-	endpoint *endpoint.Endpoint // nil until the connection is made
-	merged   *common.URL        // of which dubbo-go's health watch makes the name that it has for it
-	watch    uint64             // hash of that name, which is long
-	over     map[string]string  // what overrides of the config centre say of it, mostly nothing
-	linked   map[string]string  // the part of them of which the connection was made
-	plain    map[string]string  // what its URL says itself where another part has been written into it
+	merged   *common.URL       // of which dubbo-go's health watch makes the name that it has for it
+	watch    uint64            // hash of that name, which is long
+	linked   map[string]string // the part of over of which the connection was made
+	plain    map[string]string // what its URL says itself where another part has been written into it
 	retry    *time.Timer
-	left     time.Time // when the last registry ceased to list it, else zero
-	replaced bool      // another incarnation has its address, or it must not be called
-	vanished bool      // it left, and nobody listens at its address any more
-	looks    uint8     // for the latter, since it left
-	alone    bool      // nothing else is at its place
-	nth      int32     // of Directory.known
+	vanished bool  // it left, and nobody listens at its address any more
+	looks    uint8 // for the latter, since it left
 }
 
 // param returns what the provider's registries say under key: the first that says

@@ -129,16 +129,7 @@ func (s *source) NotifyAll(events []*registry.ServiceEvent, done func()) {
 		defer done()
 	}
 	d := s.d
-	r, present, out := d.newReader(), make([]entry, 0, len(events)), []entry(nil)
-	for _, e := range events {
-		switch said, is := r.read(e.Service); {
-		case is == ignored || e.Action == remoting.EventTypeDel:
-		case is == drained:
-			out = append(out, said)
-		default:
-			present = append(present, said)
-		}
-	}
+	present, out := d.readAll(events)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.gone {
@@ -197,12 +188,12 @@ func (s *source) replace(present []entry, expelled bool) {
 // miss drops the providers that the list of this round lacks, or with doubts keeps
 // those that may be there, and returns how many. d.mu is held.
 func (s *source) miss(doubts bool) (kept int) {
-	for id, p := range s.named {
+	for _, p := range s.d.known { // of which the list has just been compared; the map would be a detour
 		l := p.by(s)
 		switch {
-		case l.round == s.round:
+		case l == nil || l.round == s.round:
 		case !doubts || p.instance.Closing():
-			s.drop(id)
+			s.drop(l.name(p))
 		default:
 			kept++
 			if !l.doubted {
@@ -346,9 +337,12 @@ func (s *source) list(p *provider, id identity, said *entry) {
 		}
 	}
 	l.url, l.doubted = said.url, false
-	p.url, p.left, p.replaced = said.url, time.Time{}, false
-	if p.endpoint != nil {
-		p.endpoint.SetRemoved(false)
+	p.url, p.replaced = said.url, false
+	if !p.left.IsZero() { // it is back
+		p.left = time.Time{}
+		if p.endpoint != nil {
+			p.endpoint.SetRemoved(false)
+		}
 	}
 	s.d.refresh(p, said)
 }
