@@ -17,7 +17,7 @@ var read = map[string]bool{ //nolint:gochecknoglobals // a constant
 	constant.TimeoutKey: true, constant.SerializationKey: true, constant.ReferenceFilterKey: true,
 	constant.MaxCallRecvMsgSize: true, constant.MaxCallSendMsgSize: true,
 	constant.KeepAliveInterval: true, constant.KeepAliveTimeout: true,
-	constant.IDLMode: true, //nolint:staticcheck // v3.3.2 still reads it
+	constant.IDLMode:    true, //nolint:staticcheck // v3.3.2 still reads it
 	constant.GenericKey: true, constant.AppVersionKey: true,
 	constant.InterfaceKey: true, constant.MeshClusterIDKey: true, // the names by which a connection is found again
 }
