@@ -39,6 +39,7 @@ type caller struct {
 
 	lastStart atomic.Int64 // offset of its last call whose handler ran
 	informed  atomic.Int64 // offset of the first closing mark sent to it, or of its word that it knows
+	left      atomic.Int64 // offset of its word that it ends
 	overDubbo atomic.Bool  // it called over a protocol that NOT_SERVING does not reach
 
 	methods methods

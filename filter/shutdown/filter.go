@@ -13,6 +13,8 @@ import (
 	"dubbo.apache.org/dubbo-go/v3/protocol/base"
 	"dubbo.apache.org/dubbo-go/v3/protocol/result"
 
+	"github.com/graylane/graylane/filter/tag"
+	"github.com/graylane/graylane/internal/ack"
 	"github.com/graylane/graylane/internal/refusal"
 )
 
@@ -75,8 +77,12 @@ func (f *Filter) Invoke(ctx context.Context, invoker base.Invoker, inv base.Invo
 
 // echo passes a call of Dubbo's $echo on, by which a caller asks whether this process
 // is there: no handler runs for it, it is neither counted nor refused, and it keeps
-// no drain from ending. The answer is marked like any other.
+// no drain from ending. The answer is marked like any other. By it a caller over the
+// dubbo protocol also says that it ends.
 func (f *Filter) echo(ctx context.Context, invoker base.Invoker, inv base.Invocation, c *caller) result.Result {
+	if name, state := ack.From(inv, f.gate.incarnation); state == tag.StateGone {
+		f.gate.left(name)
+	}
 	res := invoker.Invoke(ctx, inv)
 	if mark := f.gate.mark(); mark != "" && stamp(res, f.serviceOf(invoker).triple, mark) && f.gate.Closing() {
 		f.gate.informed(c)

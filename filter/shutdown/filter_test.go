@@ -396,3 +396,44 @@ func TestEchoInformsAndCountsNowhere(t *testing.T) {
 		t.Errorf("after: %+v, last start %v, want informed and nothing else changed (%v)", after.Callers, after.LastStart, before.LastStart)
 	}
 }
+
+// A caller that ends says so, over dubbo by $echo and over Triple by a health Check. It is
+// believed for its own name and this incarnation only, whether or not the instance leaves,
+// and not any more when it calls again.
+func TestCallerThatEnds(t *testing.T) {
+	for name, say := range map[string]func(*Gate, map[string]any) result.Result{
+		"echo": func(g *Gate, a map[string]any) result.Result {
+			a["dubbo"] = "2.0.2"
+			return New(g).Invoke(t.Context(), newService("dubbo", echo), invocation.NewRPCInvocation(constant.Echo, []any{"?"}, a))
+		},
+		"check": func(g *Gate, a map[string]any) result.Result {
+			return NewWatch(g).Invoke(t.Context(), newService("tri", echo), invocation.NewRPCInvocation("Check", nil, a))
+		},
+	} {
+		g := NewGate(thisProcess)
+		call := func() {
+			New(g).Invoke(t.Context(), newService("tri", echo), request(map[string]any{tag.KeyCaller: "web-1;" + thisProcess}))
+		}
+		left := func() bool {
+			c := g.Snapshot().Callers[0]
+			return !c.Left.IsZero() && !c.LastStart.After(c.Left)
+		}
+		call()
+		for _, other := range []map[string]any{
+			{tag.KeyCaller: "web-2;" + thisProcess, tag.KeyState: "gone;" + thisProcess},
+			{tag.KeyCaller: "web-1;" + thisProcess, tag.KeyState: "gone;another"},
+			{tag.KeyCaller: "web-1;" + thisProcess, tag.KeyState: "closing;" + thisProcess},
+			{tag.KeyCaller: "web-1;" + thisProcess},
+		} {
+			if say(g, other); left() {
+				t.Errorf("%s: %v is taken for the end of web-1", name, other)
+			}
+		}
+		if say(g, map[string]any{tag.KeyCaller: "web-1;" + thisProcess, tag.KeyState: "gone;" + thisProcess}); !left() {
+			t.Errorf("%s: web-1 has said that it ends, the books do not know", name)
+		}
+		if call(); left() {
+			t.Errorf("%s: web-1 calls again and still counts as ended", name)
+		}
+	}
+}

@@ -116,7 +116,7 @@ func (g *Gate) InFlight() int64 { return g.inflight.Count() }
 // WaitIdle returns nil as soon as no call was in flight, else the error of ctx.
 func (g *Gate) WaitIdle(ctx context.Context) error { return g.inflight.WaitZero(ctx) }
 
-// Changed receives when a caller has become informed, so that whoever waits for
+// Changed receives when a caller has become informed or has left, so that whoever waits for
 // that looks at the next [Gate.Snapshot].
 func (g *Gate) Changed() <-chan struct{} { return g.changed }
 
@@ -200,6 +200,14 @@ func (g *Gate) mark() string {
 func (g *Gate) heard(name string) {
 	if c := g.callers.cur.Load().believed[name]; c != nil && !c.overDubbo.Load() {
 		g.informed(c)
+	}
+}
+
+// left notes that a caller, named as in graylane-caller, said that it ends.
+func (g *Gate) left(name string) {
+	if c := g.callers.cur.Load().believed[name]; c != nil {
+		c.left.Store(g.now())
+		g.poke()
 	}
 }
 

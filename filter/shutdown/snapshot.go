@@ -35,6 +35,8 @@ type Caller struct {
 	// was written to it, or, if it only uses Triple, it said that it has heard
 	// NOT_SERVING. Zero: not yet.
 	Informed time.Time
+	// Left is when the caller said that it ends. Zero: it has not.
+	Left time.Time
 }
 
 // Running counts the calls in flight of one caller to one method.
@@ -63,6 +65,7 @@ func (g *Gate) Snapshot() Snapshot {
 			AfterMark: c.afterMark.Load(),
 			LastStart: g.at(c.lastStart.Load()),
 			Informed:  g.at(c.informed.Load()),
+			Left:      g.at(c.left.Load()),
 		})
 		for m, n := range *c.methods.cur.Load() {
 			if n := n.Load(); n > 0 {

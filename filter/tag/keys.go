@@ -9,7 +9,7 @@ const (
 	KeyForce   = "dubbo.force.tag"  // request: no fallback; Dubbo's own key
 	KeyShadow  = "graylane-tag"     // request: the same tag, under a key that a plain Java hop passes on
 	KeyCaller  = "graylane-caller"  // request: "<caller id>;<incarnation addressed>"
-	KeyState   = "graylane-state"   // answer: "closing;<incarnation>" or "warming;<age ms>"
+	KeyState   = "graylane-state"   // answer: "closing;<incarnation>" or "warming;<age ms>"; of a caller: "closing;<incarnation>" heard, or "gone;<incarnation>"
 	KeyRefused = "graylane-refused" // answer: why the handler never ran
 	KeyPath    = "graylane-path"    // request: "1" or "1;<reason>"; answer: the way so far
 )
@@ -37,6 +37,7 @@ const (
 	RefusedOverloaded = "overloaded"
 	StateClosing      = "closing"
 	StateWarming      = "warming"
+	StateGone         = "gone" // said by a caller that ends, to each incarnation that knows it
 )
 
 // RefusedClass is the hessian2 exception class of a refusal over the dubbo

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package ack lets a caller over Triple tell a provider that it has heard of its
-// leave.
+// leave, or that it ends itself.
 //
 // That NOT_SERVING was written to a health Watch proves nothing: the kernel of a caller
 // that hangs takes it, too, and the Watch stays open. So the caller answers: a health
@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 
 	"dubbo.apache.org/dubbo-go/v3/common"
 	"dubbo.apache.org/dubbo-go/v3/common/constant"
@@ -35,9 +36,10 @@ const (
 )
 
 // Send says to the provider at u, a URL as references have it, that caller (the value of
-// graylane-caller) sends nothing more to the given incarnation. It has a connection of
-// its own, for dubbo-go lends none, which is closed when Send returns.
-func Send(ctx context.Context, u *common.URL, caller, incarnation string) error {
+// graylane-caller) sends nothing more to the given incarnation: for this has said that it
+// leaves ([tag.StateClosing]), or because the caller ends ([tag.StateGone]). It has a
+// connection of its own, for dubbo-go lends none, which is closed when Send returns.
+func Send(ctx context.Context, u *common.URL, caller, state, incarnation string) error {
 	var own lines
 	defer own.close()
 	scheme, transport := "http", &http.Transport{Protocols: new(http.Protocols), DialContext: own.dial(ctx)}
@@ -58,7 +60,7 @@ func Send(ctx context.Context, u *common.URL, caller, incarnation string) error 
 	req.Header.Set("Content-Type", "application/grpc+proto")
 	req.Header.Set("TE", "trailers")
 	req.Header.Set(tag.KeyCaller, caller)
-	req.Header.Set(tag.KeyState, tag.StateClosing+";"+incarnation)
+	req.Header.Set(tag.KeyState, state+";"+incarnation)
 	res, err := transport.RoundTrip(req)
 	if err != nil {
 		return err
@@ -84,12 +86,17 @@ func secured(u *common.URL) (*tls.Config, error) {
 	return dubbotls.GetClientTlSConfig(own)
 }
 
-// From returns what a health Check says of its sender, "" for one that says nothing to
-// this incarnation.
-func From(inv base.Invocation, incarnation string) (caller string) {
-	if state, ok := inv.GetAttachment(tag.KeyState); !ok || state != tag.StateClosing+";"+incarnation {
-		return ""
+// From returns what a request, such as a health Check, says of its sender: its name and
+// [tag.StateClosing] or [tag.StateGone]; both are "" if it says nothing to this incarnation.
+func From(inv base.Invocation, incarnation string) (caller, state string) {
+	said, ok := inv.GetAttachment(tag.KeyState)
+	if !ok {
+		return "", ""
+	}
+	state, to, _ := strings.Cut(said, ";")
+	if to != incarnation || state != tag.StateClosing && state != tag.StateGone {
+		return "", ""
 	}
 	caller, _ = inv.GetAttachment(tag.KeyCaller)
-	return caller
+	return caller, state
 }

@@ -60,7 +60,9 @@ func TestSend(t *testing.T) {
 				inv := invocation.NewRPCInvocationWithOptions(invocation.WithAttachments(map[string]any{
 					tag.KeyState: r.Header.Get(tag.KeyState), tag.KeyCaller: r.Header.Get(tag.KeyCaller),
 				}))
-				heard <- r.URL.Path + " " + From(inv, "a") + " " + From(inv, "b")
+				caller, state := From(inv, "a")
+				other, nothing := From(inv, "b")
+				heard <- r.URL.Path + " " + caller + " " + state + " " + other + nothing
 				tc.answer(w, r)
 			}),
 			ConnState: func(_ net.Conn, s http.ConnState) {
@@ -75,18 +77,18 @@ func TestSend(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		if tc.timeout { // the word has arrived, the answer has not
 			go func() {
-				if got := <-heard; got != path+" web-1;a " {
+				if got := <-heard; got != path+" web-1;a closing " {
 					t.Errorf("%s: heard %q", name, got)
 				}
 				cancel()
 			}()
 		}
-		err := Send(ctx, u, "web-1;a", "a")
+		err := Send(ctx, u, "web-1;a", tag.StateClosing, "a")
 		if (err != nil) != tc.fails || tc.timeout && !errors.Is(err, context.Canceled) {
 			t.Errorf("%s: %v", name, err)
 		}
 		if !tc.timeout {
-			if got := <-heard; got != path+" web-1;a " {
+			if got := <-heard; got != path+" web-1;a closing " {
 				t.Errorf("%s: heard %q", name, got)
 			}
 		}
@@ -106,7 +108,7 @@ func TestSendToNobody(t *testing.T) {
 	l, u := listen(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if err := Send(ctx, u, "web-1;a", "a"); !errors.Is(err, context.DeadlineExceeded) {
+	if err := Send(ctx, u, "web-1;a", tag.StateClosing, "a"); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("%v, want the end of its time", err)
 	}
 	conn, err := l.Accept()
@@ -129,7 +131,7 @@ func isTimeout(err error) bool {
 func TestSendToAClosedPort(t *testing.T) {
 	l, u := listen(t)
 	_ = l.Close()
-	if err := Send(t.Context(), u, "web-1;a", "a"); err == nil {
+	if err := Send(t.Context(), u, "web-1;a", tag.StateClosing, "a"); err == nil {
 		t.Error("somebody heard")
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"dubbo.apache.org/dubbo-go/v3/common"
 	"dubbo.apache.org/dubbo-go/v3/common/constant"
 	"dubbo.apache.org/dubbo-go/v3/protocol/invocation"
+	"dubbo.apache.org/dubbo-go/v3/protocol/result"
 
 	"github.com/graylane/graylane/cluster/endpoint"
 	"github.com/graylane/graylane/filter/tag"
@@ -49,15 +50,7 @@ func (d *Directory) confirm(e *endpoint.Endpoint) {
 			_ = recover() // dubbo-go's client, while it loses its connection
 			<-confirming
 		}()
-		var echo string
-		inv := invocation.NewRPCInvocationWithOptions(
-			invocation.WithMethodName(constant.Echo),
-			invocation.WithArguments([]any{constant.Echo}),
-			invocation.WithReply(&echo),
-			invocation.WithAttachment(tag.KeyCaller, e.Caller),
-			invocation.WithAttachment(constant.TimeoutKey, confirmTimeout.String()),
-		)
-		res := e.Invoker.Invoke(context.Background(), inv)
+		res := echo(context.Background(), e, "")
 		if res == nil || res.Error() != nil {
 			return
 		}
@@ -65,6 +58,23 @@ func (d *Directory) confirm(e *endpoint.Endpoint) {
 			e.MarkClosing()
 		}
 	}()
+}
+
+// echo asks $echo of a provider over the dubbo protocol, in the name of this caller.
+// state is what it says of itself, "" for nothing.
+func echo(ctx context.Context, e *endpoint.Endpoint, state string) result.Result {
+	var answer string
+	inv := invocation.NewRPCInvocationWithOptions(
+		invocation.WithMethodName(constant.Echo),
+		invocation.WithArguments([]any{constant.Echo}),
+		invocation.WithReply(&answer),
+		invocation.WithAttachment(tag.KeyCaller, e.Caller),
+		invocation.WithAttachment(constant.TimeoutKey, confirmTimeout.String()),
+	)
+	if state != "" {
+		inv.SetAttachment(tag.KeyState, state)
+	}
+	return e.Invoker.Invoke(ctx, inv)
 }
 
 // generic reports that dubbo-go's generic filter rewrites what is called over u.

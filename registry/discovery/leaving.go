@@ -10,6 +10,7 @@ import (
 	"github.com/dubbogo/gost/log/logger"
 
 	"github.com/graylane/graylane/cluster/endpoint"
+	"github.com/graylane/graylane/filter/tag"
 	"github.com/graylane/graylane/internal/ack"
 )
 
@@ -37,7 +38,7 @@ func (l leaving) heed() {
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), ackTimeout)
 		defer cancel()
-		if err := ack.Send(ctx, l.url, caller, l.instance.Incarnation); err != nil {
+		if err := ack.Send(ctx, l.url, caller, tag.StateClosing, l.instance.Incarnation); err != nil {
 			logger.Infof("[graylane] %s leaves, and could not be told that this is known: %v", l.instance.Address, err)
 		}
 	}()

@@ -187,7 +187,7 @@ func TestIdleTripleCaller(t *testing.T) {
 			c.await("SAY unregister ok:1")
 			if tc.answers {
 				u := common.NewURLWithOptions(common.WithIp("127.0.0.1"), common.WithPort(strconv.Itoa(port)))
-				if err := ack.Send(t.Context(), u, "idle-1;"+incarnation, incarnation); err != nil {
+				if err := ack.Send(t.Context(), u, "idle-1;"+incarnation, tag.StateClosing, incarnation); err != nil {
 					t.Fatal(err)
 				}
 			}

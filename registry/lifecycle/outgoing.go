@@ -10,6 +10,7 @@ import (
 
 	"github.com/graylane/graylane/cluster/endpoint"
 	"github.com/graylane/graylane/internal/conf"
+	"github.com/graylane/graylane/registry/discovery"
 )
 
 // outgoingName names our part in the step in which dubbo-go tells long-lived
@@ -17,8 +18,12 @@ import (
 // once, after the drain and before clients are closed.
 const outgoingName = "graylane-outgoing"
 
-// outgoingPoll is how often the calls in flight are looked at.
-const outgoingPoll = 10 * time.Millisecond
+// outgoingPoll is how often the calls in flight are looked at, outgoingQuiet how long
+// there must be none: a handler may call one after the other.
+const (
+	outgoingPoll  = 10 * time.Millisecond
+	outgoingQuiet = 5 * outgoingPoll
+)
 
 // outgoingReport is how much earlier we give up than dubbo-go, which would not wait
 // for the line that says so.
@@ -34,8 +39,9 @@ func (m *manager) giveTime() {
 // leastNotify is what that step gets in any case.
 const leastNotify = 2 * time.Second
 
-// waitOutgoing returns when no call of this process to others is in flight, or
-// when ctx ends: a process that serves nobody also finishes what it has begun.
+// waitOutgoing returns when no call of this process to others is in flight and these
+// know that it ends, or when ctx ends: a process that serves nobody also finishes what
+// it has begun.
 func (m *manager) waitOutgoing(ctx context.Context) error {
 	if m.settings().Mode == conf.Off {
 		return nil
@@ -45,26 +51,34 @@ func (m *manager) waitOutgoing(ctx context.Context) error {
 		ctx, cancel = context.WithDeadline(ctx, end.Add(-outgoingReport))
 		defer cancel()
 	}
+	var last int64
 	tick := time.NewTicker(outgoingPoll)
 	defer tick.Stop()
-	for {
-		n := outgoing(endpoint.Shared)
-		if n <= 0 {
+	for quiet := time.Duration(0); ; quiet += outgoingPoll {
+		n, sent := outgoing(endpoint.Shared)
+		if n > 0 || sent != last {
+			quiet, last = 0, sent
+		}
+		if quiet >= outgoingQuiet || sent == 0 {
+			discovery.Farewell(ctx)
 			return nil
 		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			logger.Warnf("[graylane] shutdown: %d calls to others are cut off", n)
+			if n > 0 {
+				logger.Warnf("[graylane] shutdown: %d calls to others are cut off", n)
+			}
 			return nil // an error would have dubbo-go ask again
 		}
 	}
 }
 
-// outgoing counts the calls in flight.
-func outgoing(t *endpoint.Table) (n int64) {
+// outgoing counts the calls in flight, and all that were ever sent.
+func outgoing(t *endpoint.Table) (inflight, sent int64) {
 	for _, e := range t.Ledger() {
-		n += e.Sent - e.Answered - e.Refused - e.Unknown
+		inflight += e.Sent - e.Answered - e.Refused - e.Unknown
+		sent += e.Sent
 	}
-	return n
+	return inflight, sent
 }

@@ -27,9 +27,14 @@ func heard(c shutdown.Caller) bool {
 	return !c.Informed.IsZero() && !c.LastStart.After(c.Informed.Add(lateAfter))
 }
 
+// left reports whether c has said that it ends, and has called no more since.
+func left(c shutdown.Caller) bool {
+	return !c.Left.IsZero() && !c.LastStart.After(c.Left)
+}
+
 // recent reports whether c called so late before the mark that it may call again.
 func recent(c shutdown.Caller, marked time.Time) bool {
-	return !c.LastStart.Before(marked.Add(-recentFor))
+	return !c.LastStart.Before(marked.Add(-recentFor)) && !left(c)
 }
 
 // serveEnd returns when the serving step ends, by what is known now. It moves:
@@ -37,7 +42,7 @@ func recent(c shutdown.Caller, marked time.Time) bool {
 // must be asked again when the time has come.
 //
 // deregistered is zero as long as a registry has not answered. Callers who did
-// not call within the last 5 minutes do not count.
+// not call within the last 5 minutes, or have said that they end, do not count.
 func serveEnd(s shutdown.Snapshot, deregistered time.Time, cfg conf.Shutdown) time.Time {
 	limit := s.Marked.Add(cfg.Timeout)
 	quietSince, allHeard := later(s.Marked, s.LastStart), true

@@ -24,6 +24,9 @@ func TestServeEnd(t *testing.T) {
 	caller := func(reroutes bool, lastStart, informed time.Duration) shutdown.Caller {
 		return shutdown.Caller{Reroutes: reroutes, LastStart: at(lastStart), Informed: at(informed)}
 	}
+	gone := func(lastStart, left time.Duration) shutdown.Caller {
+		return shutdown.Caller{Reroutes: true, LastStart: at(lastStart), Left: at(left)}
+	}
 	const ms = time.Millisecond
 	for _, tc := range []struct {
 		name         string
@@ -41,6 +44,9 @@ func TestServeEnd(t *testing.T) {
 		{"plain, however informed", []shutdown.Caller{caller(false, -ms, 5*ms)}, -ms, 300 * ms, 10*time.Second + 300*ms},
 		{"plain, last seen exactly 5 minutes ago", []shutdown.Caller{caller(false, -5*time.Minute, never)}, -5 * time.Minute, 0, 10 * time.Second},
 		{"plain, last seen more than 5 minutes ago", []shutdown.Caller{caller(false, -5*time.Minute-1, never)}, -5*time.Minute - 1, 0, time.Second},
+		{"one that has ended", []shutdown.Caller{gone(-time.Minute, -59*time.Second)}, -time.Minute, 0, time.Second},
+		{"one that ends meanwhile", []shutdown.Caller{caller(true, 0, ms), gone(-ms, 40*ms)}, 0, 0, time.Second + ms},
+		{"one that said so and called again", []shutdown.Caller{gone(-ms, -2*ms)}, -ms, 0, 10 * time.Second},
 		{"one of two uninformed", []shutdown.Caller{caller(true, 0, ms), caller(true, 0, never)}, 0, 0, 10 * time.Second},
 		{"the last of two informed counts", []shutdown.Caller{caller(true, 0, ms), caller(true, 0, 40*ms)}, 0, 0, time.Second + 40*ms},
 		{"a slow registry with everybody informed", []shutdown.Caller{caller(true, 0, ms)}, 0, never, time.Second + ms},

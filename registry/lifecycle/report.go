@@ -41,6 +41,7 @@ type reportCaller struct {
 	AfterMark uint64 `json:"after_mark"`
 	Informed  bool   `json:"informed"`
 	Reroutes  bool   `json:"reroutes"`
+	Left      bool   `json:"left"`
 }
 
 type reportAbandons struct {
@@ -73,10 +74,10 @@ func newReport(app string, addresses []string, s shutdown.Snapshot, o outcome) r
 		r.Aborted += c.Aborted
 		r.Callers = append(r.Callers, reportCaller{
 			ID: c.ID, Accepted: c.Accepted, Completed: c.Completed, Refused: c.Refused,
-			AfterMark: c.AfterMark, Informed: heard(c), Reroutes: c.Reroutes,
+			AfterMark: c.AfterMark, Informed: heard(c), Reroutes: c.Reroutes, Left: left(c),
 		})
 		switch {
-		case !recent(c, s.Marked): // long gone, it need not know
+		case !recent(c, s.Marked): // gone, it need not know
 		case !c.Reroutes:
 			r.CannotReroute = append(r.CannotReroute, c.ID)
 		case !heard(c):

@@ -34,6 +34,7 @@ import (
 	"google.golang.org/grpc/health/grpc_health_v1"
 
 	"github.com/graylane/graylane/filter/shutdown"
+	"github.com/graylane/graylane/filter/tag"
 	"github.com/graylane/graylane/internal/ack"
 	"github.com/graylane/graylane/internal/conf"
 	"github.com/graylane/graylane/internal/testkit/etcd"
@@ -339,7 +340,7 @@ func TestTLSWithOpenWatch(t *testing.T) {
 	// 3.
 	u := common.NewURLWithOptions(common.WithIp("127.0.0.1"), common.WithPort(strconv.Itoa(port)))
 	u.SetAttribute(constant.TLSConfigKey, &global.TLSConfig{CACertFile: cert})
-	if err := ack.Send(ctx, u, "web-1;none", "none"); err != nil {
+	if err := ack.Send(ctx, u, "web-1;none", tag.StateClosing, "none"); err != nil {
 		t.Errorf("a word over TLS: %v", err)
 	}
 	if got, err := watch.Recv(); err == nil {

@@ -64,8 +64,8 @@ func after(line, mark string) (string, bool) {
 func (f *fleet) balance(left []*process) (pairs int, faults []string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if len(f.ledgers) != len(f.consumers) {
-		return 0, []string{fmt.Sprintf("%d ledgers of %d consumers", len(f.ledgers), len(f.consumers))}
+	if all := len(f.consumers) + f.parted; len(f.ledgers) != all {
+		return 0, []string{fmt.Sprintf("%d ledgers of %d consumers", len(f.ledgers), all)}
 	}
 	for _, p := range left {
 		if p.report == nil {

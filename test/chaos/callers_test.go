@@ -79,6 +79,31 @@ func (f *fleet) plainCaller() *row {
 	return r
 }
 
+// callerThatLeft: a consumer ends before a provider does. It has said so, and nobody
+// waits for it.
+func (f *fleet) callerThatLeft() *row {
+	f.t.Helper()
+	const name = "a caller that left"
+	c := f.join("leaver", "")
+	for _, s := range f.slots {
+		f.awaitUse(s.now)
+	}
+	from, _ := f.load(time.Second)
+	f.part(c)
+	p := f.slots[1].now
+	at := f.leave(p)
+	f.load(time.Second)
+	r := f.row(name, from, f.settle())
+	f.left(r, p, at)
+	f.gone = append(f.gone, p)
+	report := f.reportOf(p)
+	if stayed, notice := report.Drained.Sub(report.Deregistered), graylane.Default().Shutdown.Notice; stayed >= notice || len(report.Uninformed) > 0 {
+		r.fault("it stayed %v after it was deregistered and names %q as uninformed, want less than %v and nobody", stayed, report.Uninformed, notice)
+	}
+	f.awaitUse(f.start(1))
+	return r
+}
+
 // ranOn reports whether p executed a call.
 func (f *fleet) ranOn(p *process, id string) bool {
 	f.mu.Lock()
