@@ -45,7 +45,7 @@ type fleet struct {
 	slots      []*slot
 	gone       []*process // that left in order, and whose books are compared
 	consumers  []*process
-	parted     int            // consumers that left in order, and print their ledgers, too
+	parted     []string       // consumers that left in order, as drain reports name them; they print their ledgers, too
 	steady     []*process     // see pace
 	started    map[string]int // how many of a name there have been
 }
@@ -171,7 +171,7 @@ func (f *fleet) part(c *process) {
 	f.consumers = slices.DeleteFunc(slices.Clone(f.consumers), func(o *process) bool { return o == c })
 	f.mu.Unlock()
 	if c.spec.Mode != modeOff {
-		f.parted++
+		f.parted = append(f.parted, c.id)
 		f.leave(c)
 	} else if err := c.Kill(); err != nil { // plain dubbo-go takes its time
 		f.t.Error(err)
