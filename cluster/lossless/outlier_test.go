@@ -22,6 +22,7 @@ import (
 	"github.com/graylane/graylane/cluster/endpoint"
 	"github.com/graylane/graylane/filter/tag"
 	"github.com/graylane/graylane/internal/conf"
+	"github.com/graylane/graylane/internal/testkit/ports"
 )
 
 // TestStrikesOut: five timeouts in a row put an endpoint out, never more than
@@ -145,12 +146,7 @@ func TestRealClosedPort(t *testing.T) {
 	settings(t, func(c *conf.Config) {
 		c.Outlier.BaseEjectionTime, c.Outlier.MaxEjectionTime = 10*time.Millisecond, 20*time.Millisecond
 	})
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	_ = l.Close()
+	address := ports.Dead()
 	host, port, _ := net.SplitHostPort(address)
 
 	r := newRig(t, constant.TriProtocol, "", "gray")
@@ -194,7 +190,7 @@ func TestRealClosedPort(t *testing.T) {
 		}
 	})
 	defer stop()
-	l, err = net.Listen("tcp", address)
+	l, err := net.Listen("tcp", address)
 	if err != nil {
 		t.Fatalf("the port that was free is taken by another process: %v", err)
 	}
@@ -234,12 +230,7 @@ func TestProbesEnd(t *testing.T) {
 	settings(t, func(c *conf.Config) {
 		c.Outlier.BaseEjectionTime, c.Outlier.MaxEjectionTime = 10*time.Millisecond, 10*time.Millisecond
 	})
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = l.Close()
-	i := endpoint.Shared.Acquire(l.Addr().String(), "00000000000000ff", "order", endpoint.Birth{})
+	i := endpoint.Shared.Acquire(ports.Dead(), "00000000000000ff", "order", endpoint.Birth{})
 	eject(i, constant.TriProtocol, "test")
 	known := func() bool {
 		ejections.Lock()
@@ -263,13 +254,9 @@ func TestProbesOfOneThatLeaves(t *testing.T) {
 	settings(t, func(c *conf.Config) {
 		c.Outlier.BaseEjectionTime, c.Outlier.MaxEjectionTime = 10*time.Millisecond, 10*time.Millisecond
 	})
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = l.Close()
+	address := ports.Dead()
 	for incarnation, back := range map[string]bool{"": true, "00000000000000fe": false} {
-		i := endpoint.Shared.Acquire(l.Addr().String(), incarnation, "order", endpoint.Birth{})
+		i := endpoint.Shared.Acquire(address, incarnation, "order", endpoint.Birth{})
 		i.MarkClosing()
 		eject(i, constant.TriProtocol, "test")
 		probe(i, constant.TriProtocol)

@@ -20,6 +20,7 @@ import (
 	"github.com/graylane/graylane/filter/tag"
 	"github.com/graylane/graylane/internal/conf"
 	"github.com/graylane/graylane/internal/connect"
+	"github.com/graylane/graylane/internal/testkit/ports"
 )
 
 var streams = []string{constant.CallClientStream, constant.CallServerStream, constant.CallBidiStream}
@@ -54,12 +55,7 @@ func TestStreams(t *testing.T) {
 // and is opened elsewhere in its lane. Once it may have been, its error is its caller's,
 // whatever the settings say of calls whose outcome is unknown.
 func TestStreamsOpened(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	closed := l.Addr().String()
-	_ = l.Close()
+	closed := ports.Dead()
 	u, err := common.NewURL(constant.TriProtocol + "://" + closed + "/" + service)
 	if err != nil {
 		t.Fatal(err)

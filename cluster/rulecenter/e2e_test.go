@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"net"
 	"os"
 	"path"
 	"path/filepath"
@@ -35,6 +34,7 @@ import (
 	"github.com/graylane/graylane/internal/testkit/child"
 	"github.com/graylane/graylane/internal/testkit/etcd"
 	"github.com/graylane/graylane/internal/testkit/need"
+	"github.com/graylane/graylane/internal/testkit/ports"
 	"github.com/graylane/graylane/test/rig/zookeeper"
 )
 
@@ -100,7 +100,7 @@ func (r role) registry() []registry.Option {
 
 func (r role) provide() {
 	ins, err := dubbo.NewInstance(
-		dubbo.WithName(r.App), dubbo.WithTag(r.Tag), dubbo.WithMetadataServicePort(freePort()), dubbo.WithRegistry(r.registry()...),
+		dubbo.WithName(r.App), dubbo.WithTag(r.Tag), dubbo.WithMetadataServicePort(ports.Free()), dubbo.WithRegistry(r.registry()...),
 		dubbo.WithProtocol(protocol.WithProtocol(r.Protocol), protocol.WithID(r.Protocol), protocol.WithIp("127.0.0.1"), protocol.WithPort(r.Provider)),
 	)
 	must(err)
@@ -200,13 +200,6 @@ func say(format string, args ...any) {
 	must(err)
 }
 
-func freePort() int {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must(err)
-	defer func() { must(l.Close()) }()
-	return l.Addr().(*net.TCPAddr).Port
-}
-
 // process is a child and what it says.
 type process struct {
 	t     *testing.T
@@ -269,7 +262,7 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{registry: startEtcd(t), protocol: constant.TriProtocol, a: freePort(), b: freePort()}
+	w := &world{registry: startEtcd(t), protocol: constant.TriProtocol, a: ports.Free(), b: ports.Free()}
 	if strconv.Itoa(w.a) > strconv.Itoa(w.b) {
 		w.a, w.b = w.b, w.a
 	}
@@ -307,7 +300,7 @@ func (w *world) conf(t *testing.T, more string) string {
     request-timeout: 5s
     check: false
     references: { consumer: { interface: %s, protocol: %s, serialization: %s, retries: "0" } }
-%s`, freePort(), w.registry.Endpoint(), freePort(), service, w.protocol, serialization(w.protocol), more)
+%s`, ports.Free(), w.registry.Endpoint(), ports.Free(), service, w.protocol, serialization(w.protocol), more)
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -387,7 +380,7 @@ func TestRulesMoveCalls(t *testing.T) {
 func TestCenterDownAtStart(t *testing.T) {
 	w := newWorld(t)
 	for _, tc := range []struct{ protocol string }{{"etcdv3"}, {"zookeeper"}, {"nacos"}} {
-		center := fmt.Sprintf("  config-center: { protocol: %s, address: \"127.0.0.1:%d\", timeout: 1s }\n", tc.protocol, freePort())
+		center := fmt.Sprintf("  config-center: { protocol: %s, address: \"%s\", timeout: 1s }\n", tc.protocol, ports.Dead())
 		web := w.consumer(t, center+"  custom: { config-map: { graylane: { register: { timeout: 500ms } } } }\n")
 		line := web.await("graylane: config-center:")
 		t.Log(line)

@@ -13,6 +13,8 @@ import (
 
 	"dubbo.apache.org/dubbo-go/v3/common/constant"
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/graylane/graylane/internal/testkit/ports"
 )
 
 // shopKey is where the rule of the second application is.
@@ -26,10 +28,10 @@ type three struct {
 }
 
 func (w *three) seen(gray, base, blue []int) string {
-	return fmt.Sprintf("SAY gray %s base %s blue %s rules", ports(gray), ports(base), ports(blue))
+	return fmt.Sprintf("SAY gray %s base %s blue %s rules", portsOf(gray), portsOf(base), portsOf(blue))
 }
 
-func ports(list []int) string {
+func portsOf(list []int) string {
 	var texts []string
 	for _, p := range list {
 		texts = append(texts, strconv.Itoa(p))
@@ -121,7 +123,7 @@ func (p *process) stays() {
 func TestLifeOfRules(t *testing.T) {
 	for _, protocol := range []string{constant.TriProtocol, constant.DubboProtocol} {
 		t.Run(protocol, func(t *testing.T) {
-			w := &three{&world{registry: startEtcd(t), protocol: protocol, a: freePort(), b: freePort()}, freePort()}
+			w := &three{&world{registry: startEtcd(t), protocol: protocol, a: ports.Free(), b: ports.Free()}, ports.Free()}
 			for port, app := range map[int]string{w.a: "order", w.b: "order", w.c: "shop"} {
 				start(t, role{Provider: port, App: app, Protocol: protocol, Registry: w.registry.Endpoint()})
 			}
@@ -169,11 +171,11 @@ func TestLifeOfRules(t *testing.T) {
 func TestAllTaggedAtStart(t *testing.T) {
 	for _, protocol := range []string{constant.TriProtocol, constant.DubboProtocol} {
 		t.Run(protocol, func(t *testing.T) {
-			w := &world{registry: startEtcd(t), protocol: protocol, a: freePort(), b: freePort()}
+			w := &world{registry: startEtcd(t), protocol: protocol, a: ports.Free(), b: ports.Free()}
 			for _, port := range []int{w.a, w.b} {
 				start(t, role{Provider: port, App: "order", Tag: "prod", Protocol: protocol, Registry: w.registry.Endpoint()})
 			}
-			both := ports([]int{w.a, w.b})
+			both := portsOf([]int{w.a, w.b})
 			web := w.consumer(t, "")
 			web.awaitAll("has no baseline: calls without tag are served by tagged instances", " base "+both)
 		})

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -43,6 +42,7 @@ import (
 	"github.com/graylane/graylane/filter/tag"
 	"github.com/graylane/graylane/internal/conf"
 	"github.com/graylane/graylane/internal/testkit/need"
+	"github.com/graylane/graylane/internal/testkit/ports"
 )
 
 // The chain of these tests is A (the test) -> B -> C. Every service is served
@@ -130,11 +130,8 @@ func name(base, proto, kind string) string {
 var instances = sync.OnceValues(func() (map[string]*dubbo.Instance, error) {
 	apps := map[string]*dubbo.Instance{}
 	for app, lane := range map[string]string{"gateway": "", "user": "gray", "cart": ""} {
-		port, err := freePort()
-		if err != nil {
-			return nil, err
-		}
-		if apps[app], err = dubbo.NewInstance(dubbo.WithName(app), dubbo.WithTag(lane), dubbo.WithMetadataServicePort(port)); err != nil {
+		var err error
+		if apps[app], err = dubbo.NewInstance(dubbo.WithName(app), dubbo.WithTag(lane), dubbo.WithMetadataServicePort(ports.Free())); err != nil {
 			return nil, err
 		}
 	}
@@ -147,7 +144,7 @@ func serve(t *testing.T, base string, s *site, handle func(context.Context, stri
 	s.proto = map[string]string{}
 	var protos []server.ServerOption
 	for _, p := range []string{"tri", "dubbo"} {
-		port := must(freePort())(t)
+		port := ports.Free()
 		s.proto[p] = fmt.Sprintf("127.0.0.1:%d", port)
 		protos = append(protos, server.WithServerProtocol(protocol.WithProtocol(p), protocol.WithID(p), protocol.WithIp("127.0.0.1"), protocol.WithPort(port)))
 	}
@@ -177,7 +174,9 @@ func serve(t *testing.T, base string, s *site, handle func(context.Context, stri
 		}
 	}()
 	for _, addr := range s.proto {
-		awaitPort(t, addr)
+		if err := ports.Await(addr, 20*time.Second); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
@@ -433,24 +432,4 @@ func must[T any](v T, err error) func(*testing.T) T {
 		}
 		return v
 	}
-}
-
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	return l.Addr().(*net.TCPAddr).Port, l.Close()
-}
-
-func awaitPort(t *testing.T, addr string) {
-	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
-		if c, err := net.DialTimeout("tcp", addr, time.Second); err == nil {
-			_ = c.Close()
-			return
-		}
-		time.Sleep(10 * time.Millisecond) // a listener cannot be waited for otherwise
-	}
-	t.Fatalf("nobody listens on %s", addr)
 }

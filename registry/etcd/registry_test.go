@@ -5,7 +5,6 @@ package etcd
 import (
 	"context"
 	"errors"
-	"net"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +14,7 @@ import (
 	"dubbo.apache.org/dubbo-go/v3/metadata/info"
 
 	"github.com/graylane/graylane/internal/shell"
+	"github.com/graylane/graylane/internal/testkit/ports"
 )
 
 func TestNamesAreOurs(t *testing.T) {
@@ -158,20 +158,9 @@ func TestSubscribeEnds(t *testing.T) {
 	}
 }
 
-// deadEndpoint returns an address where nobody listens.
-func deadEndpoint(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
-}
-
 func TestUnreachable(t *testing.T) {
 	noLeak(t)
-	dead := deadEndpoint(t)
+	dead := ports.Dead()
 	u := registryURL(dead, "registry.timeout", "700ms", "timeout", "700ms")
 	start := time.Now()
 	r, d, rep := newRegistry(t, u), newDiscovery(t, u), ReportFactory{}.CreateMetadataReport(u)
@@ -217,8 +206,8 @@ func TestCheck(t *testing.T) {
 	}{
 		{up, true},
 		{"etcdv3://" + up, true},
-		{deadEndpoint(t) + "," + up, true},
-		{deadEndpoint(t), false},
+		{ports.Dead() + "," + up, true},
+		{ports.Dead(), false},
 		{"", false},
 		{"localhost", false},
 	} {

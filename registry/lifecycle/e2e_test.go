@@ -20,6 +20,7 @@ import (
 	"github.com/graylane/graylane/filter/tag"
 	"github.com/graylane/graylane/internal/ack"
 	"github.com/graylane/graylane/internal/conf"
+	"github.com/graylane/graylane/internal/testkit/ports"
 )
 
 // Steps of this test:
@@ -173,7 +174,7 @@ func TestIdleTripleCaller(t *testing.T) {
 	}{{"hears", true, 200, 1900}, {"hangs", false, 2000, 4500}} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			port := freePort()
+			port := ports.Free()
 			c := start(t, provider{
 				Tri: port, Require: true, Registries: []string{"ok:1"},
 				Shutdown: conf.Shutdown{QuietPeriod: 200 * time.Millisecond, Notice: 2 * time.Second, Timeout: 25 * time.Second, RegistryTimeout: time.Second},
@@ -226,7 +227,7 @@ func TestPlainCallerIsServedForTheNotice(t *testing.T) {
 // Two registries of one type, of which one hangs: the other is deregistered all
 // the same, and nobody waits for longer than the hanging one's bound.
 func TestRegistryThatHangs(t *testing.T) {
-	port := freePort()
+	port := ports.Free()
 	c := start(t, provider{
 		Tri: port, Require: true, Registries: []string{"ok:1", "hangs:1", "ok:2"},
 		Shutdown: conf.Shutdown{QuietPeriod: 100 * time.Millisecond, Notice: 20 * time.Second, Timeout: 25 * time.Second, RegistryTimeout: 700 * time.Millisecond},
@@ -281,7 +282,7 @@ func TestRegistryIsRequired(t *testing.T) {
 	} {
 		t.Run(fmt.Sprintf("%s application=%v", tc.behaviour, tc.application), func(t *testing.T) {
 			c := start(t, provider{
-				Tri: freePort(), Require: true, Application: tc.application,
+				Tri: ports.Free(), Require: true, Application: tc.application,
 				Timeout: 300 * time.Millisecond, Registries: []string{tc.behaviour + ":1"},
 			})
 			c.exit(1)
@@ -296,7 +297,7 @@ func TestRegistryIsRequired(t *testing.T) {
 // Without require the process serves direct calls, is not ready, and registers
 // when the registry is back.
 func TestRegistryComesBack(t *testing.T) {
-	port := freePort()
+	port := ports.Free()
 	c := start(t, provider{Tri: port, Registries: []string{"flaky:1", "down:1"}, Shutdown: conf.Default().Shutdown})
 	c.await("SAY register flaky:1")
 	if _, err := c.dial("tri", port)("", "1ms"); err != nil {
@@ -318,7 +319,7 @@ func TestDelayAndManual(t *testing.T) {
 		t.Run(fmt.Sprintf("delay application=%v", application), func(t *testing.T) {
 			t.Parallel()
 			const delay = 2 * time.Second
-			began, port := time.Now(), freePort()
+			began, port := time.Now(), ports.Free()
 			c := start(t, provider{Tri: port, Require: true, Application: application, Delay: delay, Registries: []string{"ok:1"}})
 			c.serves("tri", port)
 			if time.Since(began) < delay {
@@ -332,7 +333,7 @@ func TestDelayAndManual(t *testing.T) {
 		})
 		t.Run(fmt.Sprintf("manual application=%v", application), func(t *testing.T) {
 			t.Parallel()
-			port := freePort()
+			port := ports.Free()
 			c := start(t, provider{Tri: port, Require: true, Application: application, Manual: true, Registries: []string{"ok:1"}})
 			c.serves("tri", port)
 			c.never(registered)
@@ -365,14 +366,14 @@ func TestPublished(t *testing.T) {
 		return m
 	}
 	t.Run("interface level", func(t *testing.T) {
-		c := start(t, provider{Tri: freePort(), Require: true, Registries: []string{"ok:1"}})
+		c := start(t, provider{Tri: ports.Free(), Require: true, Registries: []string{"ok:1"}})
 		m := fields(t, c, c.await("SAY register ok:1"))
 		if m["WarmupTime"] != "0" || m["weight"] != "0" {
 			t.Errorf("published %v, want dubbo-go's weight 0", m)
 		}
 	})
 	t.Run("application level", func(t *testing.T) {
-		port := freePort()
+		port := ports.Free()
 		var revisions []string
 		for range 2 { // a restart on the same port is no new revision
 			c := start(t, provider{Tri: port, Require: true, Application: true, Registries: []string{"ok:1"}, Shutdown: conf.Shutdown{Timeout: 5 * time.Second, RegistryTimeout: time.Second}})
@@ -400,7 +401,7 @@ func TestPublished(t *testing.T) {
 
 // A tag that only the service has is the instance's too.
 func TestTagOfTheService(t *testing.T) {
-	c := start(t, provider{Tri: freePort(), Require: true, Application: true, ServiceTag: "blue", Registries: []string{"ok:1"}})
+	c := start(t, provider{Tri: ports.Free(), Require: true, Application: true, ServiceTag: "blue", Registries: []string{"ok:1"}})
 	if line := c.await("SAY instance ok:1"); !strings.Contains(line, "tag=blue") || !strings.Contains(line, `"dubbo.tag":"blue"`) {
 		t.Errorf("published %s", line)
 	}
@@ -408,7 +409,7 @@ func TestTagOfTheService(t *testing.T) {
 
 // A second signal does not wait.
 func TestSecondSignal(t *testing.T) {
-	port := freePort()
+	port := ports.Free()
 	c := start(t, provider{Tri: port, Require: true, Registries: []string{"ok:1"}, Shutdown: conf.Shutdown{Notice: 20 * time.Second, Timeout: 25 * time.Second, RegistryTimeout: time.Second}})
 	c.await("SAY ready")
 	if _, err := c.dial("tri", port)("", "1ms"); err != nil {

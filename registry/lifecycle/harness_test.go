@@ -10,12 +10,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -36,6 +33,7 @@ import (
 
 	"github.com/graylane/graylane/filter/tag"
 	"github.com/graylane/graylane/internal/testkit/need"
+	"github.com/graylane/graylane/internal/testkit/ports"
 )
 
 const patience = 30 * time.Second
@@ -59,7 +57,7 @@ func start(t *testing.T, p provider) *child {
 	if p.Timeout == 0 {
 		p.Timeout = 5 * time.Second
 	}
-	p.Metadata = freePort()
+	p.Metadata = ports.Free()
 	spec, err := json.Marshal(p)
 	if err != nil {
 		t.Fatal(err)
@@ -284,7 +282,7 @@ func eachProtocol(t *testing.T, f func(t *testing.T, protocol string, p provider
 	for _, protocol := range []string{"tri", "dubbo"} {
 		t.Run(protocol, func(t *testing.T) {
 			t.Parallel()
-			port := freePort()
+			port := ports.Free()
 			p := provider{Require: true, Registries: []string{"ok:1"}}
 			if protocol == "tri" {
 				p.Tri = port
@@ -293,23 +291,5 @@ func eachProtocol(t *testing.T, f func(t *testing.T, protocol string, p provider
 			}
 			f(t, protocol, p, port)
 		})
-	}
-}
-
-// given are the ports that freePort has handed out.
-var given sync.Map
-
-// freePort returns one that is free and that nobody was given. It is below those
-// that the kernel gives to connections, which would take it before it is bound.
-func freePort() int {
-	for {
-		port := 20000 + rand.IntN(10000)
-		if _, taken := given.LoadOrStore(port, true); taken {
-			continue
-		}
-		if l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port))); err == nil {
-			_ = l.Close() // it was never used
-			return port
-		}
 	}
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/graylane/graylane/filter/tag"
 	"github.com/graylane/graylane/internal/testkit/etcd"
 	"github.com/graylane/graylane/internal/testkit/need"
+	"github.com/graylane/graylane/internal/testkit/ports"
 	"github.com/graylane/graylane/test/rig/nacos"
 	"github.com/graylane/graylane/test/rig/zookeeper"
 )
@@ -181,7 +182,7 @@ func TestPaths(t *testing.T) {
 
 func (s live) provider(tag, weight string) provider {
 	return provider{
-		Tri: freePort(), Dubbo: freePort(), More: true, Both: true, Require: true, Timeout: patience, Shutdown: quick,
+		Tri: ports.Free(), Dubbo: ports.Free(), More: true, Both: true, Require: true, Timeout: patience, Shutdown: quick,
 		Registries: []string{s.kind + "://" + s.url}, Tag: tag, Weight: weight,
 	}
 }

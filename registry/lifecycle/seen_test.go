@@ -15,6 +15,7 @@ import (
 
 	"github.com/graylane/graylane/filter/tag"
 	"github.com/graylane/graylane/internal/testkit/need"
+	"github.com/graylane/graylane/internal/testkit/ports"
 	"github.com/graylane/graylane/test/rig/zookeeper"
 )
 
@@ -89,7 +90,7 @@ func TestSeenOnZooKeeper(t *testing.T) {
 	t.Cleanup(func() { _ = zk.Close() })
 
 	// 1.
-	p := provider{Tri: freePort(), Both: true, Require: true, Timeout: patience, Shutdown: quick, Registries: []string{"zookeeper://" + zk.Address()}}
+	p := provider{Tri: ports.Free(), Both: true, Require: true, Timeout: patience, Shutdown: quick, Registries: []string{"zookeeper://" + zk.Address()}}
 	c := start(t, p)
 	c.await("SAY ready")
 

@@ -21,6 +21,7 @@ import (
 	"google.golang.org/grpc/health/grpc_health_v1"
 
 	"github.com/graylane/graylane/internal/conf"
+	"github.com/graylane/graylane/internal/testkit/ports"
 )
 
 // The parts between export and registration add up, in this order.
@@ -179,7 +180,7 @@ func TestChecks(t *testing.T) {
 	grpc_health_v1.RegisterHealthServer(peer, states)
 	go func() { _ = peer.Serve(l) }()
 	t.Cleanup(peer.Stop)
-	dead := fmt.Sprintf("127.0.0.1:%d", freePort())
+	dead := ports.Dead()
 
 	for _, tc := range []struct {
 		check conf.Check
@@ -233,7 +234,7 @@ func TestRegistersWhenChecksPass(t *testing.T) {
 		}
 	}))
 	t.Cleanup(web.Close)
-	port := freePort()
+	port := ports.Free()
 	c := start(t, provider{
 		Tri: port, Require: true, Gated: true, Hook: "ok", Registries: []string{"ok:1"},
 		Check: conf.Check{HTTP: web.URL, Interval: 20 * time.Millisecond, Timeout: time.Second, Limit: patience},
@@ -271,7 +272,7 @@ func TestRegistersWhenChecksPass(t *testing.T) {
 
 // dubbo-go's Triple server answers a gRPC health check, here the instance's own.
 func TestGRPCCheckOfTriple(t *testing.T) {
-	p := provider{Tri: freePort(), Require: true, Registries: []string{"ok:1"}}
+	p := provider{Tri: ports.Free(), Require: true, Registries: []string{"ok:1"}}
 	p.Check = conf.Check{
 		GRPC:     fmt.Sprintf("127.0.0.1:%d/%s", p.Tri, triService),
 		Interval: 20 * time.Millisecond, Timeout: time.Second, Limit: patience,
@@ -304,7 +305,7 @@ func TestStartFails(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := tc.p
-			p.Tri = freePort()
+			p.Tri = ports.Free()
 			if p.Registries == nil {
 				p.Registries = []string{"ok:1"}
 			}
@@ -320,7 +321,7 @@ func TestStartFails(t *testing.T) {
 // Where the registry is not required, a process that it shows to nobody lives on
 // and is not ready.
 func TestUnseenIsNotReady(t *testing.T) {
-	port := freePort()
+	port := ports.Free()
 	c := start(t, provider{Tri: port, Registries: []string{"blind:1"}, Timeout: 100 * time.Millisecond})
 	c.await("looking on")
 	if _, err := c.dial("tri", port)("", "1ms"); err != nil {

@@ -39,6 +39,7 @@ import (
 	"github.com/graylane/graylane/internal/conf"
 	"github.com/graylane/graylane/internal/testkit/etcd"
 	"github.com/graylane/graylane/internal/testkit/need"
+	"github.com/graylane/graylane/internal/testkit/ports"
 )
 
 var quick = conf.Shutdown{QuietPeriod: 100 * time.Millisecond, Notice: 500 * time.Millisecond, Timeout: 20 * time.Second, RegistryTimeout: 2 * time.Second}
@@ -134,7 +135,7 @@ func (r *rig) entries() (list []string, revisions map[string]string) {
 func TestServicesAndRegistries(t *testing.T) {
 	one, two := startEtcd(t), startEtcd(t)
 	p := provider{
-		Tri: freePort(), Dubbo: freePort(), More: true, Both: true, Require: true, Timeout: patience, Shutdown: quick,
+		Tri: ports.Free(), Dubbo: ports.Free(), More: true, Both: true, Require: true, Timeout: patience, Shutdown: quick,
 		Registries: []string{"etcdv3://" + one.Endpoint(), "etcdv3://" + two.Endpoint()},
 	}
 	instances := []string{fmt.Sprintf("127.0.0.1:%d", p.Tri), fmt.Sprintf("127.0.0.1:%d", p.Dubbo)}
@@ -212,7 +213,7 @@ func TestServicesAndRegistries(t *testing.T) {
 func TestAllLeave(t *testing.T) {
 	one, two := startEtcd(t), startEtcd(t)
 	p := provider{
-		Tri: freePort(), Dubbo: freePort(), More: true, Both: true, Require: true, Timeout: patience, Shutdown: quick,
+		Tri: ports.Free(), Dubbo: ports.Free(), More: true, Both: true, Require: true, Timeout: patience, Shutdown: quick,
 		Registries: []string{"etcdv3://" + one.Endpoint(), "etcdv3://" + two.Endpoint()},
 	}
 	c := start(t, p)
@@ -276,7 +277,7 @@ func TestConsumerOnly(t *testing.T) {
 // With internal-signal: false the program's handler calls Shutdown, which drains
 // and returns, also where dubbo.Load has left a callback that never does.
 func TestOwnSignals(t *testing.T) {
-	port := freePort()
+	port := ports.Free()
 	c := start(t, provider{Tri: port, Require: true, Registries: []string{"ok:1"}, OwnSignals: true, Shutdown: quick})
 	c.await("SAY ready")
 	call := c.dial("tri", port)
@@ -309,7 +310,7 @@ func TestOwnSignals(t *testing.T) {
 //  2. SIGTERM: the client is told NOT_SERVING;
 //  3. the stream ends with the drain, and the process without waiting for it.
 func TestTLSWithOpenWatch(t *testing.T) {
-	port := freePort()
+	port := ports.Free()
 	cert, key, pool := selfSigned(t)
 	c := start(t, provider{Tri: port, Require: true, Registries: []string{"ok:1"}, Cert: cert, Key: key, Shutdown: quick})
 	c.await("SAY ready")

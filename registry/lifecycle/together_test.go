@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/graylane/graylane/internal/testkit/ports"
 )
 
 // All who shut the process down join one run. Steps:
@@ -13,7 +15,7 @@ import (
 //     own once, and SIGTERM comes;
 //  2. the call is answered; one service is deregistered once; one report is printed.
 func TestAllJoinOneDrain(t *testing.T) {
-	port := freePort()
+	port := ports.Free()
 	c := start(t, provider{Tri: port, Require: true, Registries: []string{"ok:1"}, Shutdown: quick})
 	c.await("SAY ready")
 	call := c.dial("tri", port)
@@ -46,7 +48,7 @@ func TestAllJoinOneDrain(t *testing.T) {
 // ServeContext shuts down with a context that has ended, and so returns before the
 // drain is over; a main that calls Shutdown after it waits for it.
 func TestServeContext(t *testing.T) {
-	port := freePort()
+	port := ports.Free()
 	c := start(t, provider{Tri: port, Require: true, Registries: []string{"ok:1"}, Context: true, Shutdown: quick})
 	c.await("SAY ready")
 	call := c.dial("tri", port)

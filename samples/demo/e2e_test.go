@@ -11,7 +11,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -24,6 +23,7 @@ import (
 
 	"github.com/graylane/graylane/internal/testkit/child"
 	"github.com/graylane/graylane/internal/testkit/need"
+	"github.com/graylane/graylane/internal/testkit/ports"
 	"github.com/graylane/graylane/samples/demo/internal/report"
 	"github.com/graylane/graylane/test/rig/nacos"
 	"github.com/graylane/graylane/test/rig/zookeeper"
@@ -176,14 +176,7 @@ func TestDemo(t *testing.T) {
 	})
 
 	t.Run("registry that cannot be reached", func(t *testing.T) {
-		l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		address := l.Addr().String()
-		if err := l.Close(); err != nil { // nobody listens there now
-			t.Fatal(err)
-		}
+		address := ports.Dead()
 		d := start(t, exe, "-registry", "etcd://"+address)
 		_, _ = io.Copy(io.Discard, d.stdout)
 		code := d.end()

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"syscall"
 	"time"
+
+	"github.com/graylane/graylane/internal/testkit/ports"
 )
 
 // event lets something happen to a fleet and returns what that did.
@@ -67,7 +69,7 @@ func (f *fleet) rolling(name string, move bool) *row {
 			p := s.now
 			leaves = append(leaves, leave{p, f.leave(p)})
 			if move {
-				s.port = freePort(f.t)
+				s.port = ports.Free()
 			}
 			f.awaitUse(f.start(n))
 		}

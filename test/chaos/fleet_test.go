@@ -6,18 +6,18 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/graylane/graylane/internal/testkit/child"
+	"github.com/graylane/graylane/internal/testkit/news"
+	"github.com/graylane/graylane/internal/testkit/ports"
 )
 
 // cell is one column of the matrix.
@@ -37,8 +37,7 @@ type fleet struct {
 	rounds   int           // of an event that can be repeated
 	pace
 
-	mu         sync.Mutex
-	changed    chan struct{} // closed, and made anew, with each line
+	mu         news.Lock
 	calls      []call
 	executions []execution // without a key: what ran twice stands there twice
 	ledgers    []ledger
@@ -99,7 +98,7 @@ var (
 // newFleet makes a fleet without processes.
 func newFleet(t *testing.T, c cell, registry registryServer, pace pace, plain bool) *fleet {
 	t.Helper()
-	return &fleet{t: t, cell: c, registry: registry, dir: logs(t), plain: plain, require: true, window: window, rounds: 1, pace: pace, started: map[string]int{}, changed: make(chan struct{})}
+	return &fleet{t: t, cell: c, registry: registry, dir: logs(t), plain: plain, require: true, window: window, rounds: 1, pace: pace, started: map[string]int{}}
 }
 
 // begin starts the providers, then the consumers, and waits until all are in use.
@@ -110,7 +109,7 @@ func (f *fleet) begin() {
 		f.steady = append(f.steady, f.launchSteady(n))
 	}
 	for range providers {
-		f.slots = append(f.slots, &slot{port: freePort(f.t), metadata: freePort(f.t)})
+		f.slots = append(f.slots, &slot{port: ports.Free(), metadata: ports.Free()})
 	}
 	for n := range f.slots {
 		f.start(n)
@@ -152,7 +151,7 @@ func (f *fleet) join(name, mode string) *process {
 		name += strconv.Itoa(f.started[name])
 	}
 	s := f.spec("consumer", name)
-	s.Rate, s.Port, s.Metadata, s.Mode = f.rate/f.callers, freePort(f.t), freePort(f.t), mode
+	s.Rate, s.Port, s.Metadata, s.Mode = f.rate/f.callers, ports.Free(), ports.Free(), mode
 	if len(f.steady) > 0 {
 		s.Beside, s.Leak = f.steady[0].spec.Cell, *leaky
 	}
@@ -332,40 +331,22 @@ func (f *fleet) heard(p *process, line string) {
 		f.book(p, line)
 		return
 	}
-	close(f.changed)
-	f.changed = make(chan struct{})
+	f.mu.News()
 }
 
 // await waits until cond holds; it is asked after each line, with the lock held.
 func (f *fleet) await(what string, cond func() bool) {
 	f.t.Helper()
-	late := time.After(patience)
-	for {
-		f.mu.Lock()
-		ok, changed := cond(), f.changed
-		f.mu.Unlock()
-		if ok {
-			return
-		}
-		select {
-		case <-changed:
-		case <-late:
-			f.t.Fatalf("%s: not %s within %v", f.cell, what, patience)
-		}
+	if !f.mu.Await(patience, cond) {
+		f.t.Fatalf("%s: not %s within %v", f.cell, what, patience)
 	}
 }
 
-func (f *fleet) awaitPort(port int) {
+// awaitPort waits until somebody listens on a port.
+func (f *fleet) awaitPort(n int) {
 	f.t.Helper()
-	for end := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
-		conn, err := net.DialTimeout("tcp", fmt.Sprintf("127.0.0.1:%d", port), time.Second)
-		if err == nil {
-			_ = conn.Close()
-			return
-		}
-		if time.Now().After(end) {
-			f.t.Fatalf("%s: nobody listens on port %d", f.cell, port)
-		}
+	if err := ports.Await(fmt.Sprintf("127.0.0.1:%d", n), patience); err != nil {
+		f.t.Fatalf("%s: %v", f.cell, err)
 	}
 }
 
@@ -444,33 +425,4 @@ func (f *fleet) kill() {
 			_ = s.now.Kill()
 		}
 	}
-}
-
-var ports struct {
-	sync.Mutex
-	given map[int]bool
-}
-
-// freePort returns a port that is free now and was not given out before.
-func freePort(t *testing.T) int {
-	t.Helper()
-	ports.Lock()
-	defer ports.Unlock()
-	for range 100 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		port := l.Addr().(*net.TCPAddr).Port
-		_ = l.Close()
-		if !ports.given[port] {
-			if ports.given == nil {
-				ports.given = map[int]bool{}
-			}
-			ports.given[port] = true
-			return port
-		}
-	}
-	t.Fatal("no free port")
-	return 0
 }

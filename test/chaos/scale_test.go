@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/graylane/graylane"
+	"github.com/graylane/graylane/internal/testkit/ports"
 	"github.com/graylane/graylane/internal/testkit/ramp"
 )
 
@@ -39,7 +40,7 @@ func (f *fleet) scale() *row {
 	short := f.window
 	f.window = scaleWindow
 	for n := range newcomers {
-		f.slots = append(f.slots, &slot{port: freePort(f.t), metadata: freePort(f.t)})
+		f.slots = append(f.slots, &slot{port: ports.Free(), metadata: ports.Free()})
 		f.next(old + n)
 	}
 	f.window = short

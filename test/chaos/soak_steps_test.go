@@ -7,6 +7,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/graylane/graylane/internal/testkit/ports"
 )
 
 // soak is a fleet that goes on.
@@ -38,7 +40,7 @@ func (f *fleet) launchSteady(n int) *process {
 	f.t.Helper()
 	s := f.spec("provider", fmt.Sprintf("steady%d", n+1))
 	s.Cell += "Steady"
-	s.Port, s.Metadata = freePort(f.t), freePort(f.t)
+	s.Port, s.Metadata = ports.Free(), ports.Free()
 	p := f.launch(s)
 	f.await(s.Name+" ready", func() bool { return p.ready })
 	return p

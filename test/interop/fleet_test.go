@@ -6,18 +6,18 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/graylane/graylane/internal/testkit/child"
+	"github.com/graylane/graylane/internal/testkit/news"
+	"github.com/graylane/graylane/internal/testkit/ports"
 	"github.com/graylane/graylane/test/rig/java"
 )
 
@@ -31,8 +31,7 @@ type fleet struct {
 	registry string
 	dir      string
 
-	mu         sync.Mutex
-	changed    chan struct{} // closed, and made anew, with each line
+	mu         news.Lock
 	calls      map[string][]call
 	done       map[string]bool
 	executions map[string][]execution // by batch
@@ -90,7 +89,7 @@ type report struct {
 func newFleet(t *testing.T, protocol, registry string) *fleet {
 	t.Helper()
 	f := &fleet{
-		t: t, protocol: protocol, registry: registry, dir: t.TempDir(), changed: make(chan struct{}),
+		t: t, protocol: protocol, registry: registry, dir: t.TempDir(),
 		calls: map[string][]call{}, done: map[string]bool{}, executions: map[string][]execution{},
 	}
 	t.Cleanup(func() {
@@ -119,7 +118,7 @@ func tail(text string, n int) string {
 // start starts a peer and does not wait for it.
 func (f *fleet) start(s spec) *peer {
 	f.t.Helper()
-	s.Protocol, s.Registry, s.Port, s.Metadata = f.protocol, f.registry, freePort(f.t), freePort(f.t)
+	s.Protocol, s.Registry, s.Port, s.Metadata = f.protocol, f.registry, ports.Free(), ports.Free()
 	dir := filepath.Join(f.dir, s.Name)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		f.t.Fatal(err)
@@ -192,8 +191,15 @@ func (f *fleet) heard(p *peer, line string) {
 	if err := f.take(p, strings.SplitN(text, " ", 7)); err != nil {
 		f.t.Errorf("%s: %q: %v", p.spec.Name, line, err)
 	}
-	close(f.changed)
-	f.changed = make(chan struct{})
+	f.mu.News()
+}
+
+// await waits until cond holds; it is asked after each line, with the lock held.
+func (f *fleet) await(what string, cond func() bool) {
+	f.t.Helper()
+	if !f.mu.Await(patience, cond) {
+		f.t.Fatalf("%s: not %s within %v", f.protocol, what, patience)
+	}
 }
 
 // batchOf is the batch of a call.
@@ -234,25 +240,6 @@ func (f *fleet) take(p *peer, word []string) (err error) {
 		err = fmt.Errorf("unknown word %s", word[0])
 	}
 	return err
-}
-
-// await waits until cond holds; it is asked after each line, with the lock held.
-func (f *fleet) await(what string, cond func() bool) {
-	f.t.Helper()
-	late := time.After(patience)
-	for {
-		f.mu.Lock()
-		ok, changed := cond(), f.changed
-		f.mu.Unlock()
-		if ok {
-			return
-		}
-		select {
-		case <-changed:
-		case <-late:
-			f.t.Fatalf("%s: not %s within %v", f.protocol, what, patience)
-		}
-	}
 }
 
 // batch is calls of one consumer.
@@ -362,25 +349,4 @@ func (f *fleet) runs() map[string][]execution {
 		}
 	}
 	return of
-}
-
-var given = map[int]bool{}
-
-// freePort returns a port that is free now and was not given out before.
-func freePort(t *testing.T) int {
-	t.Helper()
-	for range 100 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		port := l.Addr().(*net.TCPAddr).Port
-		_ = l.Close()
-		if !given[port] {
-			given[port] = true
-			return port
-		}
-	}
-	t.Fatal("no free port")
-	return 0
 }

@@ -9,7 +9,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"strconv"
@@ -29,6 +28,7 @@ import (
 
 	"github.com/graylane/graylane"
 	_ "github.com/graylane/graylane/imports"
+	"github.com/graylane/graylane/internal/testkit/ports"
 )
 
 const (
@@ -79,9 +79,7 @@ func (r role) instance(app string, more ...dubbo.InstanceOption) *dubbo.Instance
 	if r.Application {
 		level = registry.WithRegisterService()
 	}
-	port, err := freePort()
-	check(err)
-	ins, err := dubbo.NewInstance(append(more, dubbo.WithName(app), dubbo.WithMetadataServicePort(port),
+	ins, err := dubbo.NewInstance(append(more, dubbo.WithName(app), dubbo.WithMetadataServicePort(ports.Free()),
 		dubbo.WithRegistry(registry.WithEtcdV3(), registry.WithAddress(r.Etcd), level))...)
 	check(err)
 	return ins
@@ -198,13 +196,4 @@ func start(t *testing.T, r role, plain bool) *child {
 		}
 	})
 	return c
-}
-
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().(*net.TCPAddr).Port, nil
 }

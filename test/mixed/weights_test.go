@@ -14,6 +14,7 @@ import (
 
 	"github.com/graylane/graylane/internal/testkit/etcd"
 	"github.com/graylane/graylane/internal/testkit/need"
+	"github.com/graylane/graylane/internal/testkit/ports"
 )
 
 // TestSharesInAMixedFleet: of three providers one runs Graylane; a caller, plain
@@ -39,11 +40,7 @@ func TestSharesInAMixedFleet(t *testing.T) {
 			// 2.
 			var fleet []*child
 			for n := range providers {
-				port, err := freePort()
-				if err != nil {
-					t.Fatal(err)
-				}
-				r := role{Name: fmt.Sprintf("p%d", n), Port: port, Etcd: server.Endpoint(), Application: application}
+				r := role{Name: fmt.Sprintf("p%d", n), Port: ports.Free(), Etcd: server.Endpoint(), Application: application}
 				fleet = append(fleet, start(t, r, n < providers-1))
 			}
 			prefix := "/dubbo/" + service + "/providers/"

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"net"
 	"os"
 	"slices"
 	"strings"
@@ -30,6 +29,7 @@ import (
 	"github.com/graylane/graylane/internal/testkit/child"
 	"github.com/graylane/graylane/internal/testkit/etcd"
 	"github.com/graylane/graylane/internal/testkit/need"
+	"github.com/graylane/graylane/internal/testkit/ports"
 	_ "github.com/graylane/graylane/registry/etcd"
 )
 
@@ -74,7 +74,7 @@ func runChild(what string) {
 	}
 	var s spec
 	check(json.Unmarshal([]byte(what), &s))
-	ins, err := dubbo.NewInstance(dubbo.WithName("order"), dubbo.WithTag(s.Tag), dubbo.WithMetadataServicePort(freePort()), dubbo.WithRemoteMetadata(),
+	ins, err := dubbo.NewInstance(dubbo.WithName("order"), dubbo.WithTag(s.Tag), dubbo.WithMetadataServicePort(ports.Free()), dubbo.WithRemoteMetadata(),
 		dubbo.WithProtocol(protocol.WithProtocol(s.Protocol), protocol.WithID(s.Protocol), protocol.WithIp("127.0.0.1"), protocol.WithPort(s.Port)),
 		dubbo.WithRegistry(realRegistry(s.Etcd)...))
 	check(err)
@@ -88,15 +88,6 @@ func runChild(what string) {
 	}
 	check(srv.Serve())
 	select {}
-}
-
-func freePort() int {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		panic(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().(*net.TCPAddr).Port
 }
 
 // children live until all tests are over: dubbo's client library races with itself
@@ -113,7 +104,7 @@ func endChildren() {
 // serve starts a provider process and returns its address.
 func serve(t *testing.T, s spec) (address string) {
 	t.Helper()
-	s.Port = freePort()
+	s.Port = ports.Free()
 	text, err := json.Marshal(s)
 	if err != nil {
 		t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 	hessian "github.com/apache/dubbo-go-hessian2"
 
 	"github.com/graylane/graylane/cluster/lossless"
+	"github.com/graylane/graylane/internal/testkit/ports"
 )
 
 // TestGeneric: generic calls are rerouted like others: of two addresses one is dead.
@@ -19,7 +20,7 @@ func TestGeneric(t *testing.T) {
 			p := serve(t, kind{protocol, "plain"}, echo)
 			url := protocol + "://" + p.addr
 			if protocol == constant.TriProtocol { // dubbo-go ends the start for a dead address over dubbo
-				url += ";" + protocol + "://" + closedPort(t)
+				url += ";" + protocol + "://" + ports.Dead()
 			}
 			cli := must(must(instance())(t).NewClient())(t)
 			svc := must(cli.NewGenericService(p.name, client.WithURL(url), client.WithProtocol(protocol), client.WithInterface(p.name)))(t)

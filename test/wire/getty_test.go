@@ -23,6 +23,7 @@ import (
 
 	"github.com/graylane/graylane/cluster/endpoint"
 	"github.com/graylane/graylane/internal/testkit/need"
+	"github.com/graylane/graylane/internal/testkit/ports"
 )
 
 // gettyRig is one address over the dubbo protocol, called by dubbo-go's own client
@@ -111,7 +112,7 @@ func TestGettyTexts(t *testing.T) {
 	silent := func(c net.Conn) { _, _ = c.Read(make([]byte, 1)) }
 
 	t.Run("never connected", func(t *testing.T) {
-		g := newGettyRig(t, closedPort(t), true, 1)
+		g := newGettyRig(t, ports.Dead(), true, 1)
 		if text := g.try(t); !strings.HasPrefix(text, "Failed to connect server ") {
 			t.Errorf("got %q", text)
 		}
@@ -148,7 +149,7 @@ func TestGettyTexts(t *testing.T) {
 		}
 	})
 	t.Run("no client", func(t *testing.T) {
-		g := newGettyRig(t, closedPort(t), true, 5)
+		g := newGettyRig(t, ports.Dead(), true, 5)
 		bare := lane(t, dubbo.NewDubboInvoker(g.inv.GetURL(), nil), incarnation(2006))
 		g.e, g.list = bare, []*endpoint.Endpoint{bare}
 		g.reference = newReference(t, g.kind, "graylane.getty", "1s", bare)

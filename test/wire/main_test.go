@@ -3,8 +3,6 @@
 package wire
 
 import (
-	"fmt"
-	"net"
 	"os"
 	"sync"
 	"testing"
@@ -15,6 +13,7 @@ import (
 	"github.com/dubbogo/gost/log/logger"
 
 	"github.com/graylane/graylane"
+	"github.com/graylane/graylane/internal/testkit/ports"
 )
 
 // What is tested in dubbo-go are parts of the process: servers live as long as the test.
@@ -37,11 +36,7 @@ type kind struct{ protocol, how string }
 func (k kind) String() string { return k.protocol + "-" + k.how }
 
 var instance = sync.OnceValues(func() (*dubbo.Instance, error) {
-	port, err := freePort()
-	if err != nil {
-		return nil, err
-	}
-	ins, err := dubbo.NewInstance(dubbo.WithName("shop"), dubbo.WithMetadataServicePort(port))
+	ins, err := dubbo.NewInstance(dubbo.WithName("shop"), dubbo.WithMetadataServicePort(ports.Free()))
 	said.Logger = logger.GetLogger()
 	logger.SetLogger(&said)
 	return ins, err
@@ -55,30 +50,4 @@ func must[T any](v T, err error) func(*testing.T) T {
 		}
 		return v
 	}
-}
-
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	return l.Addr().(*net.TCPAddr).Port, l.Close()
-}
-
-// closedPort is an address where nobody listens.
-func closedPort(t *testing.T) string {
-	t.Helper()
-	return fmt.Sprintf("127.0.0.1:%d", must(freePort())(t))
-}
-
-func awaitPort(t *testing.T, addr string) {
-	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
-		if c, err := net.DialTimeout("tcp", addr, time.Second); err == nil {
-			_ = c.Close()
-			return
-		}
-		time.Sleep(10 * time.Millisecond) // a listener cannot be waited for otherwise
-	}
-	t.Fatalf("nobody listens on %s", addr)
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/graylane/graylane/cluster/endpoint"
 	"github.com/graylane/graylane/internal/connect"
+	"github.com/graylane/graylane/internal/testkit/ports"
 )
 
 func echo(_ context.Context, in string) (string, error) { return in, nil }
@@ -43,7 +44,7 @@ func at(f func(net.Conn)) func(*testing.T) string {
 const cannotRetry = "http2: Transport: cannot retry err ["
 
 var faults = []fault{
-	{"closed port", triple, closedPort, "connect: connection refused", true},
+	{"closed port", triple, func(*testing.T) string { return ports.Dead() }, "connect: connection refused", true},
 	{"stream refused", triple, at(onCall(func(_ net.Conn, fr *http2.Framer, id uint32) {
 		_ = fr.WriteRSTStream(id, http2.ErrCodeRefusedStream)
 	})), cannotRetry, false},

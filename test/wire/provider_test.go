@@ -17,6 +17,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/graylane/graylane/internal/testkit/need"
+	"github.com/graylane/graylane/internal/testkit/ports"
 )
 
 // Handler is a service (exported, or dubbo-go refuses it).
@@ -53,7 +54,7 @@ func serve(t *testing.T, k kind, run func(ctx context.Context, in string) (strin
 	}
 	var protocols []server.ServerOption
 	for _, name := range names {
-		port := must(freePort())(t)
+		port := ports.Free()
 		if name == k.protocol {
 			p.addr = fmt.Sprintf("127.0.0.1:%d", port)
 		}
@@ -84,7 +85,9 @@ func serve(t *testing.T, k kind, run func(ctx context.Context, in string) (strin
 			panic(err)
 		}
 	}()
-	awaitPort(t, p.addr)
+	if err := ports.Await(p.addr, 20*time.Second); err != nil {
+		t.Fatal(err)
+	}
 	eachOwn(names, func(name, protocol string) { // else they might come after the next server's
 		for deadline := time.Now().Add(20 * time.Second); common.ServiceMap.GetService(protocol, name, "", "") == nil; time.Sleep(time.Millisecond) {
 			if time.Now().After(deadline) {

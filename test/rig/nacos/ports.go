@@ -16,10 +16,11 @@ import (
 // portFile, in a server's folder, holds the HTTP port that the data belongs to.
 const portFile = "port"
 
-// Below 32768 the kernel hands out no port to anybody who asks for "any".
+// Below 32768 the kernel hands out no port to anybody who asks for "any", and from 20000
+// on are those that tests give out, see internal/testkit/ports.
 const (
 	minPort = 12000
-	maxPort = 31000
+	maxPort = 18900
 )
 
 // offsets of the ports that one server binds, from its HTTP port.
