@@ -21,6 +21,7 @@ import (
 	"dubbo.apache.org/dubbo-go/v3/remoting"
 
 	"github.com/graylane/graylane/cluster/endpoint"
+	"github.com/graylane/graylane/internal/testkit/ports"
 )
 
 // listing is a registry that lists what a test says.
@@ -86,7 +87,7 @@ func TestDeadOnesOfAList(t *testing.T) {
 	for n, k := range dubbo2 {
 		t.Run(k.String(), func(t *testing.T) {
 			first, second := serve(t, k, echo), serve(t, k, echo) // one process: each port has all services
-			closed, mute := closedPort(t), closedPort(t)
+			closed, mute := ports.Dead(), ports.Dead()
 			silent(t, mute)
 			somewhere, _ := listen(t, func(net.Conn) {}) // a registry must be reachable
 			l := &listing{}
