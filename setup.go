@@ -128,6 +128,12 @@ func (processor) PostProcessReferenceConfig(u *common.URL) {
 	checkBalancers(u)
 	noteCheck(u)
 	cluster := u.GetParam(constant.ClusterKey, "")
+	if cluster != "" && cluster != constant.ClusterKeyFailover {
+		if _, err := extension.GetCluster(cluster); err != nil { // its text names another one
+			die(fmt.Errorf("%s of %s: unknown cluster %q: is its package imported?", constant.ClusterKey, u.Interface(), cluster))
+			return
+		}
+	}
 	switch {
 	case c.Mode == Observe:
 		u.SetParam(lossless.ObservedCluster, cluster)

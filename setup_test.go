@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 
+	_ "dubbo.apache.org/dubbo-go/v3/cluster/cluster/failfast"
 	"dubbo.apache.org/dubbo-go/v3/common"
 	"dubbo.apache.org/dubbo-go/v3/common/constant"
 	"dubbo.apache.org/dubbo-go/v3/common/extension"
@@ -192,6 +193,23 @@ func TestUnknownBalancer(t *testing.T) {
 					t.Errorf("died with %q, want %q in one line", line, part)
 				}
 			}
+		}
+	}
+}
+
+// TestUnknownCluster: a cluster that nobody registered ends the start with one line that
+// has key, reference and name, in the modes in which Graylane looks at all. dubbo-go
+// goes on without an invoker, and the first call panics.
+func TestUnknownCluster(t *testing.T) {
+	for _, mode := range []Mode{Enforce, Observe, Off} {
+		inMode(t, mode)
+		want := `cluster of com.shop.Order: unknown cluster "nope": is its package imported?`
+		if mode == Off {
+			want = ""
+		}
+		line := dies(t, func() { processor{}.PostProcessReferenceConfig(withParams(constant.ClusterKey, "nope")) })
+		if line != want {
+			t.Errorf("mode %s: died with %q, want %q", mode, line, want)
 		}
 	}
 }

@@ -49,7 +49,7 @@ func Refer(u *common.URL) base.Invoker {
 	name := u.SubURL.GetParam(constant.ClusterKey, constant.DefaultCluster)
 	cluster, err := extension.GetCluster(name)
 	if err != nil {
-		logger.Errorf("[graylane] reference %s: %v", u.SubURL.Service(), err)
+		exit(fmt.Errorf("%s of %s: unknown cluster %q: is its package imported?", constant.ClusterKey, u.SubURL.Service(), name))
 		return nil
 	}
 	defer making()()
