@@ -38,14 +38,11 @@ func (i *Invoker) again(c *call, e *endpoint.Endpoint, d *tagrouter.Decision, v 
 			strike(e, d)
 		}
 		retry := conf.Current().Retry
-		if more && c.counted() <= maxReroutes && c.unary && (!c.option || !c.late()) && c.repeated < i.repeats(c, retry) && i.pay() {
-			c.repeated++
-			stats.retried.Add(1)
+		if more && c.counted() <= maxReroutes && c.unary && (!c.option || !c.late()) && c.repeated < i.repeats(c, retry) && i.pay(c) {
+			c.repeating = true
 			c.restart()
 			return true
 		}
-		stats.unknown.Add(1)
-		reportUnknown(i.service, c.inv, e, res.Error())
 		return false
 	}
 	if more {
@@ -63,11 +60,12 @@ func (i *Invoker) reroutes(c *call, e *endpoint.Endpoint, d *tagrouter.Decision,
 		c.void++
 		return true
 	}
-	return c.counted() <= maxReroutes && (firstIsFree && c.counted() == 1 || i.pay())
+	return c.counted() <= maxReroutes && (firstIsFree && c.counted() == 1 || i.pay(c))
 }
 
-func (i *Invoker) pay() bool {
+func (i *Invoker) pay(c *call) bool {
 	if i.budget.spend(conf.Current().Retry.BudgetPercent / 100) {
+		c.paid = true
 		return true
 	}
 	stats.budgetExhausted.Add(1)

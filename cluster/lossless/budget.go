@@ -28,6 +28,13 @@ type budget struct {
 
 func newBudget() *budget { return &budget{at: time.Now(), tokens: budgetPerSecond} }
 
+// giveBack returns what was spent on nothing.
+func (b *budget) giveBack() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.tokens = min(b.tokens+1, budgetBurst)
+}
+
 // spend takes one, if there is one; share is that of the calls, 0 to 1.
 func (b *budget) spend(share float64) bool {
 	b.mu.Lock()

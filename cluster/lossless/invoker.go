@@ -101,22 +101,26 @@ type call struct {
 	inv    base.Invocation
 	terms  *terms
 	told.Call
-	plain    bool // Call is of an interceptor: see there what else it says
-	wanted   string
-	unary    bool
-	option   bool // max is the call's own
-	own      bool // max is not the reference's
-	trailer  *http.Header
-	start    time.Duration
-	max      limit // as [call.limit] found it
-	tried    [maxReroutes + 1]*endpoint.Endpoint
-	attempts int
-	void     int                // of the attempts, those that found their endpoint gone: they are not in tried
-	repeated int                // though the outcome was unknown
-	fellBack bool               // counted
-	from     *endpoint.Endpoint // that the call is being rerouted from
-	filtered bool               // the user's routers left nothing of a level
-	behind   bool               // an endpoint did not take the call: the snapshot is behind its state
+	plain     bool // Call is of an interceptor: see there what else it says
+	wanted    string
+	unary     bool
+	option    bool // max is the call's own
+	own       bool // max is not the reference's
+	trailer   *http.Header
+	start     time.Duration
+	max       limit // as [call.limit] found it
+	tried     [maxReroutes + 1]*endpoint.Endpoint
+	attempts  int
+	void      int                // of the attempts, those that found their endpoint gone: they are not in tried
+	repeated  int                // though the outcome was unknown
+	repeating bool               // the next attempt is such a one
+	paid      bool               // the next attempt costs one of the budget
+	unsure    *endpoint.Endpoint // the last of which nobody knows whether it executed the call
+	answer    result.Result      // what was heard of that
+	fellBack  bool               // counted
+	from      *endpoint.Endpoint // that the call is being rerouted from
+	filtered  bool               // the user's routers left nothing of a level
+	behind    bool               // an endpoint did not take the call: the snapshot is behind its state
 }
 
 // Invoke sends the call. Its error wraps [endpoint.ErrNoEndpoint] if no endpoint
@@ -176,14 +180,22 @@ func (i *Invoker) invoke(c *call) result.Result {
 // no more.
 func (i *Invoker) run(c *call) result.Result {
 	var last result.Result
-	never := true // executed, as far as is known
 	for {
 		e, d, err := i.choose(c)
 		if err != nil {
-			if !never {
-				return last
+			if c.paid { // for nothing: there is nobody else
+				i.budget.giveBack()
+			}
+			if c.unsure != nil {
+				return i.unknown(c)
 			}
 			return i.nobody(err, last)
+		}
+		c.paid = false
+		if c.repeating {
+			c.repeating = false
+			c.repeated++
+			stats.retried.Add(1)
 		}
 		if c.from != nil {
 			stats.rerouted.Add(1)
@@ -198,9 +210,14 @@ func (i *Invoker) run(c *call) result.Result {
 		if v.outcome == endpoint.Answered {
 			return res
 		}
-		never = never && v.outcome != endpoint.Unknown
+		if v.outcome == endpoint.Unknown {
+			c.unsure, c.answer = e, res
+		}
 		if !i.again(c, e, d, v, res) {
-			if never && d.Last && e.Spent() { // there may be more of its kind, but it may try no more
+			if c.unsure != nil {
+				return i.unknown(c)
+			}
+			if d.Last && e.Spent() { // there may be more of its kind, but it may try no more
 				return i.nobody(endpoint.ErrNoEndpoint, res)
 			}
 			return res
@@ -210,6 +227,14 @@ func (i *Invoker) run(c *call) result.Result {
 		}
 		last = res
 	}
+}
+
+// unknown is the result of a call that may have been executed: what was heard of the
+// attempt that is in doubt, whatever those after it said.
+func (i *Invoker) unknown(c *call) result.Result {
+	stats.unknown.Add(1)
+	reportUnknown(i.service, c.inv, c.unsure, c.answer.Error())
+	return c.answer
 }
 
 // nobody is the result of a call that no endpoint may serve; last is that of the last
