@@ -99,8 +99,12 @@ func summary(c Config) string {
 	case c.Retry.Unknown == "idempotent" && len(c.Retry.Idempotent) > 0:
 		retried = fmt.Sprintf("calls of unknown outcome are retried for %d idempotent methods only", len(c.Retry.Idempotent))
 	}
-	return fmt.Sprintf("[graylane] enforce: cluster %s, tags fall back to the baseline only, warm-up %v (%s, from %v %%), stop within %v; %s",
-		lossless.Name, c.Warmup.Window, c.Warmup.Curve, c.Warmup.MinPercent, c.Shutdown.Timeout, retried)
+	untagged := "by the baseline only"
+	if c.Routing.UntaggedFallback == "any" {
+		untagged = "by the baseline, without one by tagged instances"
+	}
+	return fmt.Sprintf("[graylane] enforce: cluster %s, tags fall back down to the baseline, calls without tag are served %s, warm-up %v (%s, from %v %%), stop within %v; %s",
+		lossless.Name, untagged, c.Warmup.Window, c.Warmup.Curve, c.Warmup.MinPercent, c.Shutdown.Timeout, retried)
 }
 
 // processor names our cluster and filters in the URLs of services and references.

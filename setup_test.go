@@ -156,6 +156,8 @@ func TestSummary(t *testing.T) {
 		say    string
 	}{
 		{func(*Config) {}, "not retried"},
+		{func(*Config) {}, "calls without tag are served by the baseline only,"},
+		{func(c *Config) { c.Routing.UntaggedFallback = "any" }, "served by the baseline, without one by tagged instances,"},
 		{func(c *Config) { c.Mode = Off }, "off: dubbo-go's own"},
 		{func(c *Config) { c.Mode = Observe }, "observe:"},
 		{func(c *Config) { c.Retry.Unknown = "dubbo" }, "where retries are set"},

@@ -320,8 +320,10 @@ func (b *branch) refusal(wanted string, force bool) error {
 		return fmt.Errorf("%w without tag: only tagged instances are left", endpoint.ErrNoEndpoint)
 	case b.bars != "":
 		return fmt.Errorf("%w for tag %q: no instance of it, and the rule of %q forbids to fall back", endpoint.ErrNoEndpoint, wanted, b.bars)
+	case force:
+		return fmt.Errorf("%w for tag %q: no instance of it, and dubbo.force.tag forbids to fall back", endpoint.ErrNoEndpoint, wanted)
 	}
-	return fmt.Errorf("%w for tag %q (force: %t): no instance of it, nor a baseline", endpoint.ErrNoEndpoint, wanted, force)
+	return fmt.Errorf("%w for tag %q: no instance of it, nor a baseline", endpoint.ErrNoEndpoint, wanted)
 }
 
 // Pools returns the pools of usable endpoints, one a lane, for those who must

@@ -313,6 +313,25 @@ var table = []row{
 	{"both force", "order> gray: 10.9.9.9; force || cart> gray: 10.9.9.9; force", ":u cart/:u", "gray", false, Options{}, none, "", "", false, none},
 }
 
+// TestRefusalSaysWhy: a baseline that stands there and is only forbidden is not said to
+// be missing.
+func TestRefusalSaysWhy(t *testing.T) {
+	for _, tc := range []struct {
+		fleet, wanted string
+		force         bool
+		want          string
+	}{
+		{":u", "gray", true, `for tag "gray": no instance of it, and dubbo.force.tag forbids to fall back`},
+		{"blue:u", "gray", false, `for tag "gray": no instance of it, nor a baseline`},
+		{"blue:u", "blue|x", true, `for tag "blue|x": no instance of it, and dubbo.force.tag forbids to fall back`},
+	} {
+		_, err := Build(fleet(tc.fleet), Options{Ramp: ramp}).Route(tc.wanted, tc.force)
+		if err == nil || !strings.HasSuffix(err.Error(), tc.want) {
+			t.Errorf("%s of %q, force %t: %v, want %s", tc.wanted, tc.fleet, tc.force, err, tc.want)
+		}
+	}
+}
+
 // TestTable holds every row, ours and Dubbo Java's.
 func TestTable(t *testing.T) {
 	names := map[string]bool{}

@@ -11,8 +11,12 @@ import (
 type tagKey struct{}
 
 // NewContext returns ctx with t in it. The zero Tag is kept too: it hides a tag
-// of the parent and a baggage member.
+// of the parent and a baggage member. So does a t that is no tag, as one made from
+// a variable without [Parse] may be: it is counted, logged once, and not sent.
 func NewContext(ctx context.Context, t Tag) context.Context {
+	if t != "" {
+		t = Accept("tag.NewContext", string(t))
+	}
 	return context.WithValue(ctx, tagKey{}, t)
 }
 

@@ -79,6 +79,30 @@ func TestContext(t *testing.T) {
 	}
 }
 
+// TestContextTakesTagsOnly: what Parse refuses is none in a context too, is counted,
+// and hides the parent's tag rather than let the call run in a lane nobody asked for.
+func TestContextTakesTagsOnly(t *testing.T) {
+	gray := tag.NewContext(context.Background(), "gray")
+	for _, s := range append([]string{"a\r\nx-admin: 1", strings.Repeat("x", 100<<10)}, invalid[1:]...) { // the first is "", which is none by itself
+		before, _ := tag.Stats()
+		if got := tag.FromContext(tag.NewContext(gray, tag.Tag(s))); got != "" {
+			t.Errorf("FromContext after NewContext(%.20q) = %.20q, want none", s, got)
+		}
+		if after, _ := tag.Stats(); after != before+1 {
+			t.Errorf("NewContext(%.20q) counted %d, want 1", s, after-before)
+		}
+	}
+	before, _ := tag.Stats()
+	for _, s := range append([]string{""}, valid...) {
+		if got := tag.FromContext(tag.NewContext(gray, tag.Tag(s))); got.String() != s {
+			t.Errorf("FromContext after NewContext(%q) = %q", s, got)
+		}
+	}
+	if after, _ := tag.Stats(); after != before {
+		t.Errorf("valid tags counted %d, want 0", after-before)
+	}
+}
+
 func TestKeysAreLowerCase(t *testing.T) {
 	for _, k := range []string{tag.KeyTag, tag.KeyForce, tag.KeyShadow, tag.KeyCaller, tag.KeyState, tag.KeyRefused, tag.KeyPath, tag.Baggage} {
 		if k != strings.ToLower(k) {

@@ -69,14 +69,15 @@ func FromWire(get func(key string) (any, bool)) Tag {
 	return t
 }
 
-// Accept returns the tag in a string that came from outside under key, or none.
+// Accept returns the tag in a string that nobody has checked, or none; key says
+// where it came from.
 // What is no tag is counted and logged once.
 func Accept(key, s string) Tag {
 	t, err := Parse(s)
 	if err != nil {
 		rejected.Add(1)
 		rejectedOnce.Do(func() {
-			slog.Warn("[graylane] a peer sent a tag that is none; the call goes on without (logged once, then counted)", "key", key, "error", clip(err.Error()))
+			slog.Warn("[graylane] a call came with a tag that is none, and goes on without (logged once, then counted)", "key", key, "error", clip(err.Error()))
 		})
 	}
 	return t

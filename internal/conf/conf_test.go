@@ -139,17 +139,27 @@ func TestFaults(t *testing.T) {
 		{"Mode: off", "Mode", []string{"unknown key"}},
 		{"routing: {untaggedFallback: any}", "routing.untaggedFallback", []string{"unknown key"}},
 
-		{"warmup: {window: 10}", "warmup.window", []string{"10", "unit"}},
+		{"warmup: {window: 10}", "warmup.window", []string{"got 10, want", "unit", "0s to 24h0m0s"}},
 		{"warmup: {window: 1.5}", "warmup.window", []string{"1.5", "unit"}},
 		{`warmup: {window: "10"}`, "warmup.window", []string{`"10"`, "unit"}},
 		{"discovery: {empty-protection: 0}", "discovery.empty-protection", []string{"0", "unit"}},
-		{"register: {manual: maybe}", "register.manual", []string{"bool", "string"}},
-		{"register: {require: 1}", "register.require", []string{"bool", "int"}},
-		{"warmup: {min-percent: ten}", "warmup.min-percent", []string{"float64", "string"}},
-		{"retry: {idempotent: com.shop.Order/Get}", "retry.idempotent", []string{"string"}},
-		{"propagate: {keys: [1]}", "propagate.keys[0]", []string{"string", "int"}},
-		{"warmup: 5", "warmup", []string{"int"}},
-		{"mode: 1", "mode", []string{"int"}},
+		{"register: {manual: maybe}", "register.manual", []string{`got "maybe", want true or false`}},
+		{"register: {require: 1}", "register.require", []string{"got 1, want true or false"}},
+		{"warmup: {min-percent: ten}", "warmup.min-percent", []string{`got "ten", want 0 to 100`}},
+		{"retry: {idempotent: com.shop.Order/Get}", "retry.idempotent", []string{`got "com.shop.Order/Get", want a list of "interface/Method"`}},
+		{"propagate: {keys: [1]}", "propagate.keys[0]", []string{"got 1, want header names"}},
+		{"warmup: 5", "warmup", []string{"got 5, want a map of settings"}},
+		{"mode: 1", "mode", []string{"got 1, want enforce or observe or off"}},
+
+		{`register: {require: "true"}`, "register.require", []string{`got "true", want true or false`}},
+		{`warmup: {min-percent: "10"}`, "warmup.min-percent", []string{`got "10", want 0 to 100`}},
+		{"mode: [a]", "mode", []string{"got [a], want enforce or observe or off"}},
+		{"warmup: {curve: [1]}", "warmup.curve", []string{"got [1], want linear, quadratic or"}},
+		{"register: {publish-weight: true}", "register.publish-weight", []string{"got true, want auto or"}},
+		{"register: {check: 5s}", "register.check", []string{`got "5s", want a map of settings`}},
+		{"register: {check: {http: 80}}", "register.check.http", []string{"got 80, want a URL"}},
+		{"register: {check: {limit: 5}}", "register.check.limit", []string{"got 5, want", "unit", "100ms to 1h0m0s"}},
+		{"retry: {idempotent: [a/b, {c: d}]}", "retry.idempotent[1]", []string{"got map[c:d], want \"interface/Method\""}},
 
 		{"mode: on-fire", "mode", []string{`"on-fire"`, "enforce or observe or off"}},
 		{"routing: {untagged-fallback: some}", "routing.untagged-fallback", []string{`"some"`, "none or any"}},
@@ -173,8 +183,7 @@ func TestFaults(t *testing.T) {
 		{"register: {publish-weight: 10001}", "register.publish-weight", []string{`"10001"`}},
 		{"register: {publish-weight: heavy}", "register.publish-weight", []string{`"heavy"`}},
 		{"register: {check: {https: x}}", "register.check.https", []string{"unknown key"}},
-		{"register: {check: http}", "register.check", []string{"string"}},
-		{"register: {check: {http: 80}}", "register.check.http", []string{"string", "int"}},
+		{"register: {check: http}", "register.check", []string{`got "http", want a map of settings`}},
 		{`register: {check: {http: "127.0.0.1:80"}}`, "register.check.http", []string{`"127.0.0.1:80"`, "http://127.0.0.1:8080/ready"}},
 		{`register: {check: {http: "ftp://shop/ready"}}`, "register.check.http", []string{`"ftp://shop/ready"`}},
 		{`register: {check: {http: "http://"}}`, "register.check.http", []string{`"http://"`}},
@@ -337,6 +346,30 @@ shutdown: { timeout: 1ms }
 	}
 	if len(lines) != 7 {
 		t.Errorf("%d lines, want 7:\n%s", len(lines), err)
+	}
+}
+
+// TestSeveralEntries: every bad entry of a list is reported, those beside one of the
+// wrong type as well.
+func TestSeveralEntries(t *testing.T) {
+	for text, want := range map[string][]string{
+		`propagate: {keys: [X-User, "a b", "", x-good, dubbo.tag, te]}`: {`got "X-User"`, `got "a b"`, `got ""`, `got "dubbo.tag"`, `got "te"`},
+		`propagate: {keys: ["a b", 1, x-good, te, 2]}`:                  {"keys[1]: got 1", "keys[4]: got 2", `got "a b"`, `got "te"`},
+		`retry: {idempotent: [a, s/M, "b /c"]}`:                         {`got "a"`, `got "b /c"`},
+	} {
+		_, err := read(t, text, Default())
+		if err == nil {
+			t.Errorf("%s: accepted", text)
+			continue
+		}
+		if n := strings.Count(err.Error(), "\n") + 1; n != len(want) {
+			t.Errorf("%s: %d lines, want %d:\n%v", text, n, len(want), err)
+		}
+		for _, w := range want {
+			if !strings.Contains(err.Error(), w+",") {
+				t.Errorf("%s: does not say %q:\n%v", text, w, err)
+			}
+		}
 	}
 }
 

@@ -37,14 +37,14 @@ func Decode(m map[string]any, base Config) (Config, error) {
 	if err != nil {
 		return base, fmt.Errorf("%s: %w", Root, err)
 	}
-	var errs []error
+	var types []error // one a value of the wrong type
 	if err := d.Decode(prepare(m)); err != nil {
-		errs = append(errs, flatten(err)...)
+		types = flatten(err, m)
 	}
-	errs = append(errs, unknown(m, reflect.TypeFor[Config](), Root)...)
+	errs := append(slices.Clone(types), unknown(m, reflect.TypeFor[Config](), Root)...)
 	if bounds, ok := c.Validate().(interface{ Unwrap() []error }); ok {
 		for _, e := range bounds.Unwrap() {
-			if !slices.ContainsFunc(errs, func(f error) bool { return keyOf(f) == keyOf(e) }) { // not a half read list again
+			if !slices.ContainsFunc(types, func(f error) bool { return halfRead(f, e) }) {
 				errs = append(errs, e)
 			}
 		}
@@ -55,11 +55,12 @@ func Decode(m map[string]any, base Config) (Config, error) {
 	return c, nil
 }
 
-// keyOf returns the key path that one of our errors starts with.
-func keyOf(err error) string {
-	path, _, _ := strings.Cut(err.Error(), ": ")
-	path, _, _ = strings.Cut(path, "[")
-	return path
+// halfRead reports that bound speaks of a value that could not be read, which fault
+// says already. An entry of a list that could not be read is empty; the others stand.
+func halfRead(fault, bound error) bool {
+	path, _, _ := strings.Cut(fault.Error(), ": ")
+	key, _, entry := strings.Cut(path, "[")
+	return strings.HasPrefix(bound.Error(), key+": ") && (!entry || strings.HasPrefix(bound.Error(), key+`: got "",`))
 }
 
 // unknown finds the keys that no field has. The decoder could, but reports none
@@ -107,38 +108,93 @@ func prepare(m map[string]any) map[string]any {
 	return out
 }
 
-// strictDuration wants a unit: a bare number would be read as nanoseconds.
+// strictDuration wants a unit: a bare number would be read as nanoseconds. What is
+// wrong says [wrongType].
 func strictDuration(_, to reflect.Type, v any) (any, error) {
 	if to != reflect.TypeFor[time.Duration]() {
 		return v, nil
 	}
 	s, ok := v.(string)
 	if !ok {
-		return nil, fmt.Errorf("got %v, want a duration with a unit such as 10s", v)
+		return nil, errors.New("no duration")
 	}
-	d, err := time.ParseDuration(s)
-	if err != nil {
-		return nil, fmt.Errorf("got %q, want a duration with a unit such as 10s", s)
-	}
-	return d, nil
+	return time.ParseDuration(s)
 }
 
 // flatten turns the decoder's joined error into one line a fault, with our path.
-func flatten(err error) []error {
+func flatten(err error, m map[string]any) []error {
 	if de, ok := err.(*mapstructure.DecodeError); ok { //nolint:errorlint // not one further down: there may be several
-		return []error{fmt.Errorf("%s.%s: %w", Root, de.Name(), de.Unwrap())}
+		return []error{wrongType(m, de.Name())}
 	}
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		var out []error
 		for _, e := range joined.Unwrap() {
-			out = append(out, flatten(e)...)
+			out = append(out, flatten(e, m)...)
 		}
 		return out
 	}
 	if u := errors.Unwrap(err); u != nil {
-		return flatten(u)
+		return flatten(u, m)
 	}
 	return []error{fmt.Errorf("%s: %s", Root, strings.ReplaceAll(err.Error(), "\n", "; "))}
+}
+
+// wrongType says of the value at path in m, which is of the wrong type, what it is
+// and what is allowed: in the words of Validate, to which a default configuration
+// with an impossible value there is shown.
+func wrongType(m map[string]any, path string) error {
+	key, entry, isEntry := strings.Cut(path, "[")
+	var got any = m
+	c := Default()
+	field := reflect.ValueOf(&c).Elem()
+	for name := range strings.SplitSeq(key, ".") {
+		section, _ := got.(map[string]any)
+		got = section[name]
+		field = field.FieldByIndex(fieldOf(field.Type(), name))
+	}
+	if list, ok := got.([]any); ok && isEntry {
+		if n, err := strconv.Atoi(strings.TrimSuffix(entry, "]")); err == nil && n < len(list) {
+			got = list[n]
+		}
+	}
+	if s, ok := got.(string); ok {
+		got = strconv.Quote(s)
+	}
+	want := ""
+	switch field.Kind() { //nolint:exhaustive // the kinds that settings have
+	case reflect.Bool:
+		want = "true or false"
+	case reflect.Int64:
+		field.SetInt(-1)
+		want = "a duration with a unit such as 10s, "
+	case reflect.Float64:
+		field.SetFloat(-1)
+	case reflect.String:
+		field.SetString(" ")
+	case reflect.Slice:
+		field.Set(reflect.ValueOf([]string{" "}))
+		want = "a list of "
+	default:
+		want = "a map of settings"
+	}
+	if isEntry {
+		want = ""
+	}
+	if err := c.Validate(); err != nil {
+		_, bound, _ := strings.Cut(err.Error(), ", want ")
+		want += bound
+	}
+	return fmt.Errorf("%s.%s: got %v, want %s", Root, path, got, want)
+}
+
+// fieldOf returns the index of the field that has a key, which there is.
+func fieldOf(t reflect.Type, key string) []int {
+	for n := range t.NumField() {
+		if t.Field(n).Tag.Get("mapstructure") == key {
+			return []int{n}
+		}
+	}
+	return nil
 }
 
 // Validate reports every value out of range, each with key, value and bound.

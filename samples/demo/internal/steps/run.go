@@ -7,6 +7,8 @@ package steps
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -289,5 +291,8 @@ func noFailures(row *report.Row, records []load.Record) {
 	row.Fact("%d requests, %d failed", len(records), n)
 	if n > 0 {
 		row.Fault("%d requests failed, such as: %s", n, why)
+	}
+	if slices.ContainsFunc(records, func(r load.Record) bool { return r.Err == "timeout" || strings.HasPrefix(r.Err, "HTTP 504") }) {
+		row.Fault("requests timed out: on a machine busy with other work try -timeout 5s")
 	}
 }

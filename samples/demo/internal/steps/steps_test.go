@@ -95,8 +95,13 @@ func TestWrongHops(t *testing.T) {
 func TestNoFailures(t *testing.T) {
 	var row report.Row
 	noFailures(&row, []load.Record{{}, {Err: "timeout"}, {Err: "EOF"}, {Err: "timeout"}})
-	if len(row.Faults) != 1 || !strings.Contains(row.Faults[0], "3 requests failed, such as: timeout") {
+	if len(row.Faults) != 2 || !strings.Contains(row.Faults[0], "3 requests failed, such as: timeout") || !strings.Contains(row.Faults[1], "try -timeout") {
 		t.Errorf("faults %q", row.Faults)
+	}
+	row = report.Row{}
+	noFailures(&row, []load.Record{{}, {Err: "EOF"}})
+	if len(row.Faults) != 1 {
+		t.Errorf("without a timeout: faults %q", row.Faults)
 	}
 }
 
