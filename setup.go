@@ -23,6 +23,7 @@ import (
 	_ "github.com/graylane/graylane/filter/overload"   // what limits reject is refused
 	"github.com/graylane/graylane/filter/propagate"
 	"github.com/graylane/graylane/filter/shutdown"
+	"github.com/graylane/graylane/filter/tag"
 	"github.com/graylane/graylane/internal/conf"
 	"github.com/graylane/graylane/internal/fatal"
 	"github.com/graylane/graylane/internal/lateanswer"
@@ -130,6 +131,7 @@ func (processor) PostProcessReferenceConfig(u *common.URL) {
 		setTimeout(u)
 	}
 	checkBalancers(u)
+	checkTags(u)
 	noteCheck(u)
 	cluster := u.GetParam(constant.ClusterKey, "")
 	if cluster != "" && cluster != constant.ClusterKeyFailover {
@@ -211,6 +213,22 @@ func checkBalancers(u *common.URL) {
 	meta.EachMethod(u, constant.LoadbalanceKey, func(method, name string) {
 		check(meta.MethodKey(method, constant.LoadbalanceKey), name)
 	})
+}
+
+// checkTags ends the start where the tag of the process or of a reference is none: every
+// call would go without it.
+func checkTags(u *common.URL) {
+	for _, t := range [...]struct{ key, value string }{
+		{EnvTag, os.Getenv(EnvTag)},
+		{constant.Tagkey + " of the reference to " + u.Interface(), u.GetParam(constant.Tagkey, "")},
+	} {
+		if t.value == "" {
+			continue
+		}
+		if _, err := tag.Parse(t.value); err != nil {
+			die(fmt.Errorf("%s: got %q: %w", t.key, t.value, err))
+		}
+	}
 }
 
 func attribute[T any](u *common.URL, key string) (v T, ok bool) {

@@ -215,3 +215,21 @@ func TestUnknownCluster(t *testing.T) {
 		}
 	}
 }
+
+// TestBadTagOfAConsumer: ends the start with one line that has its key and value.
+func TestBadTagOfAConsumer(t *testing.T) {
+	for _, tc := range []struct{ env, own, say string }{
+		{"", "", ""}, {"gray", "blue|a", ""},
+		{"a b", "", `GRAYLANE_TAG: got "a b": `},
+		{"", "c d", `dubbo.tag of the reference to com.shop.Order: got "c d": `},
+	} {
+		t.Setenv(EnvTag, tc.env)
+		for _, mode := range []Mode{Enforce, Observe, Off} {
+			inMode(t, mode)
+			line := dies(t, func() { processor{}.PostProcessReferenceConfig(withParams(constant.Tagkey, tc.own)) })
+			if want := tc.say != "" && mode != Off; (line != "") != want || !strings.HasPrefix(line, tc.say) && want || strings.Contains(line, "\n") {
+				t.Errorf("%+v, mode %s: died with %q", tc, mode, line)
+			}
+		}
+	}
+}

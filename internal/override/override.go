@@ -17,12 +17,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
-	"time"
 
 	"dubbo.apache.org/dubbo-go/v3/common"
 	"dubbo.apache.org/dubbo-go/v3/common/constant"
@@ -33,7 +32,10 @@ import (
 const MaxBytes = 1 << 20
 
 // Rule is what one text of the config centre overrides. nil overrides nothing.
-type Rule struct{ items []item }
+type Rule struct {
+	Where string // the text's place in the config centre, for log lines; set before the rule is shared
+	items []item
+}
 
 // text is a rule as it is written.
 type text struct {
@@ -68,8 +70,8 @@ type match struct {
 
 // Decode reads a rule. A text that is empty, or holds nothing but comments, and one
 // that is not enabled are no rule: nil without an error. An unknown key, a value of the
-// wrong kind and an item without parameters are faults, with their line where there is
-// one.
+// wrong kind or out of range and an item without parameters are faults: the error has
+// all of them, each with its line where there is one.
 func Decode(raw string) (*Rule, error) {
 	if len(raw) > MaxBytes {
 		return nil, fmt.Errorf("got %d bytes, want at most %d", len(raw), MaxBytes)
@@ -77,24 +79,33 @@ func Decode(raw string) (*Rule, error) {
 	in := yaml.NewDecoder(strings.NewReader(raw))
 	in.KnownFields(true)
 	var t text
-	if err := in.Decode(&t); errors.Is(err, io.EOF) {
+	f := faults{text: raw}
+	err := in.Decode(&t)
+	var kinds *yaml.TypeError
+	switch {
+	case errors.As(err, &kinds): // the rest has been read
+		for _, fault := range kinds.Errors {
+			f.all = append(f.all, plainly(fault))
+		}
+	case errors.Is(err, io.EOF):
 		return nil, nil //nolint:nilnil // nil is "no rule"
-	} else if err != nil {
+	case err != nil:
 		return nil, err
 	}
 	if t.Scope != "" && t.Scope != "application" && t.Scope != "service" {
-		return nil, fmt.Errorf("scope: got %q, want application or service", t.Scope)
+		f.add(fmt.Errorf("scope: got %q, want application or service", t.Scope), -1, "scope")
 	}
 	r := &Rule{}
 	for n, i := range t.Configs {
-		if err := i.check(); err != nil {
-			return nil, fmt.Errorf("configs[%d].%w", n, err)
-		}
+		i.check(n, &f)
 		general := i.Type == "" || i.Type == "general"
 		if general && !on(t.Enabled) || !general && !on(i.Enabled) || i.Side == "provider" {
 			continue
 		}
 		r.items = append(r.items, i)
+	}
+	if err := f.err(); err != nil {
+		return nil, err
 	}
 	if len(r.items) == 0 {
 		return nil, nil //nolint:nilnil // as above
@@ -104,30 +115,27 @@ func Decode(raw string) (*Rule, error) {
 
 func on(set *bool) bool { return set == nil || *set }
 
-// check also makes durations of the milliseconds that Java's timeouts are.
-func (i *item) check() error {
-	if len(i.Params) == 0 {
-		return errors.New("parameters: got none, want at least one")
+// check notes the faults of item n, and makes its values what those who ask understand.
+func (i *item) check(n int, f *faults) {
+	if len(i.Params) == 0 && len(f.all) == 0 { // else they may be what could not be read
+		f.add(errors.New("parameters: got none, want at least one"), n, "parameters")
 	}
 	if i.Side != "" && i.Side != "provider" && i.Side != "consumer" {
-		return fmt.Errorf("side: got %q, want consumer or provider", i.Side)
+		f.add(fmt.Errorf("side: got %q, want consumer or provider", i.Side), n, "side")
 	}
 	if err := i.Match.check(); err != nil {
-		return fmt.Errorf("match.%w", err)
+		f.add(fmt.Errorf("match.%w", err), n, "match")
 	}
-	for key, value := range i.Params {
-		if key != constant.TimeoutKey && !strings.HasSuffix(key, "."+constant.TimeoutKey) {
+	for _, key := range slices.Sorted(maps.Keys(i.Params)) {
+		if condition(key) {
 			continue
 		}
-		if ms, err := strconv.Atoi(value); err == nil {
-			value = strconv.Itoa(ms) + "ms"
+		as, want := parameter(key, i.Params[key])
+		if want != "" {
+			f.add(fmt.Errorf("parameters.%s: got %q, want %s", key, i.Params[key], want), n, "parameters", key)
 		}
-		if d, err := time.ParseDuration(value); err != nil || d <= 0 {
-			return fmt.Errorf("parameters.%s: got %q, want milliseconds or a duration above 0", key, i.Params[key])
-		}
-		i.Params[key] = value
+		i.Params[key] = as
 	}
-	return nil
 }
 
 // check finds the ranges and expressions that dubbo-go would take for no match.

@@ -3,6 +3,7 @@
 package override
 
 import (
+	"fmt"
 	"maps"
 	"strings"
 	"testing"
@@ -117,7 +118,7 @@ func TestFaults(t *testing.T) {
 	for text, want := range map[string]string{
 		"configs: {":                           "line 1",
 		"scope: global":                        `scope: got "global"`,
-		"config: []":                           "line 1: field config not found",
+		"config: []":                           `line 1: unknown key "config"`,
 		"configs:\n  - side: consumer":         "configs[0].parameters: got none",
 		"configs:\n  - parameters: { a: [b] }": "line 2",
 		"configs:\n  - {side: all, parameters: { a: b }}":                                               `configs[0].side: got "all"`,
@@ -133,6 +134,71 @@ func TestFaults(t *testing.T) {
 	} {
 		if r, err := Decode(text); err == nil || r != nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%.60q: %v, %v; want %q", text, r, err, want)
+		}
+	}
+}
+
+// TestValues: what is allowed under the keys that are known, and as what it is taken.
+func TestValues(t *testing.T) {
+	const wantTag, wantWeight, wantRetries, wantBool = "want a tag", "want a number from 0 to 1000000000", "want a whole number from 0", "want true or false"
+	for _, tc := range []struct{ key, value, as, fault string }{
+		{"dubbo.tag", "gray", "gray", ""}, {"dubbo.tag", "", "", ""}, {"dubbo.tag", "a b", "", wantTag},
+		{"weight", "0", "0", ""}, {"weight", "2.5", "2.5", ""}, {"weight", "1000000000", "1000000000", ""},
+		{"weight", "abc", "", wantWeight}, {"weight", "-5", "", wantWeight}, {"weight", "99999999999999999999", "", wantWeight},
+		{"weight", "NaN", "", wantWeight}, {"weight", "", "", wantWeight}, {"methods.Get.weight", "2.5", "", wantWeight}, {"methods.Get.weight", "2", "2", ""},
+		{"disabled", "TRUE", "true", ""}, {"disabled", "False", "false", ""}, {"disabled", "maybe", "", wantBool},
+		{"sticky", "TRUE", "true", ""}, {"sticky", "maybe", "", wantBool}, {"methods.Get.sticky", "maybe", "", wantBool},
+		{"retries", "0", "0", ""}, {"retries", "x", "", wantRetries}, {"retries", "-3", "", wantRetries}, {"methods.Get.retries", "x", "", wantRetries},
+		{"interface", "com.other", "", "cannot be overridden"}, {"path", "com.other", "", "cannot be overridden"},
+		{"~interface", "com.other", "", ""}, {"version", "any text", "", ""}, // conditions
+		{"my.weight", "heavy", "heavy", ""}, {"zone", "a", "a", ""}, // a user's own
+	} {
+		r, err := Decode(fmt.Sprintf("configs:\n  - parameters:\n      other: x\n      %q: %q\n", tc.key, tc.value))
+		if tc.fault != "" {
+			want := fmt.Sprintf("line 4: configs[0].parameters.%s: got %q, ", tc.key, tc.value)
+			if err == nil || r != nil || !strings.HasPrefix(err.Error(), want) || !strings.Contains(err.Error(), tc.fault) {
+				t.Errorf("%s: %q: %v; want %s… %s", tc.key, tc.value, err, want, tc.fault)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%s: %q: %v", tc.key, tc.value, err)
+			continue
+		}
+		u := provider()
+		u.SetParam("interface", "com.other")
+		if got := r.Provider(consumer(), u, nil)[tc.key]; got != tc.as {
+			t.Errorf("%s: %q is taken as %q, want %q", tc.key, tc.value, got, tc.as)
+		}
+	}
+}
+
+// TestAllFaults: all of a text's are told, in people's words.
+func TestAllFaults(t *testing.T) {
+	for text, want := range map[string][]string{
+		"soon": {`line 1: got "soon", want a rule with configs`},
+		"scope: global\nconfig: 1\nconfigs:\n  - side: all\n    parameters: { weight: x,\n      retries: y }\n    match: { address: { cird: z } }\n  - parameters: { timeout: [1] }\n    applications: web\n": {
+			`line 2: unknown key "config"`, "line 8: got a list, want a text", `line 9: got "web", want a list of texts`, `line 1: scope: got "global"`,
+			`line 4: configs[0].side: got "all"`, `line 5: configs[0].parameters.weight: got "x"`, `line 6: configs[0].parameters.retries: got "y"`,
+			`line 7: configs[0].match.address.cird: got "z"`,
+		},
+		"configs:\n  - parameters: { a: b }\n    match: 7": {`line 3: got "7", want a map of its settings`},
+		"enabled: perhaps\nconfigs: {}":                    {`line 1: got "perhaps", want true or false`, "line 2: got a map, want a list of items"},
+	} {
+		_, err := Decode(text)
+		if err == nil {
+			t.Errorf("%q is taken", text)
+			continue
+		}
+		for _, w := range want {
+			if !strings.Contains(err.Error(), w) {
+				t.Errorf("%q: %v; want %q in it", text, err, w)
+			}
+		}
+		for _, w := range []string{"!!", "override.", "\n", "yaml"} {
+			if strings.Contains(err.Error(), w) {
+				t.Errorf("%q: %v; want no %q in it", text, err, w)
+			}
 		}
 	}
 }

@@ -19,7 +19,7 @@ var read = map[string]bool{ //nolint:gochecknoglobals // a constant
 	constant.KeepAliveInterval: true, constant.KeepAliveTimeout: true,
 	constant.IDLMode:    true, //nolint:staticcheck // v3.3.2 still reads it
 	constant.GenericKey: true, constant.AppVersionKey: true,
-	constant.InterfaceKey: true, constant.MeshClusterIDKey: true, // the names by which a connection is found again
+	constant.MeshClusterIDKey: true, // the name by which a connection is found again
 }
 
 // chosen are the parameters by which a cluster chooses and repeats: no protocol reads them.

@@ -4,15 +4,11 @@ package discovery
 
 import (
 	"maps"
-	"slices"
-	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"dubbo.apache.org/dubbo-go/v3/common"
 	"dubbo.apache.org/dubbo-go/v3/common/constant"
-	"dubbo.apache.org/dubbo-go/v3/common/extension"
 	"github.com/dubbogo/gost/log/logger"
 
 	"github.com/graylane/graylane/cluster/endpoint"
@@ -113,9 +109,10 @@ func (d *Directory) overridden() {
 	}
 	var over map[string]string
 	for _, t := range d.overrides.texts {
-		over = t.rule.Load().Reference(d.consumer(), over)
+		if rule := t.rule.Load(); rule != nil {
+			over = with(over, d.dropUnknown(rule.Where, rule.Reference(d.consumer(), nil), d.saidOfRef))
+		}
 	}
-	d.dropUnknown(over)
 	if !maps.Equal(over, d.saidOfRef) {
 		logger.Infof("[graylane] overrides of %s: %v", d.ref.Service(), over)
 		d.saidOfRef = over
@@ -141,37 +138,30 @@ func (d *Directory) Reference() *common.URL {
 }
 
 // overrideOf returns what the overrides of now say of a provider. d.mu is held.
-func (d *Directory) overrideOf(u *common.URL) (over map[string]string) {
+func (d *Directory) overrideOf(p *provider) (over map[string]string) {
 	for _, t := range d.overrides.texts {
 		if rule := t.rule.Load(); rule != nil {
-			over = rule.Provider(d.consumer(), u, over)
+			over = with(over, d.dropUnknown(rule.Where, rule.Provider(d.consumer(), p.url, nil), p.over))
 		}
 	}
-	d.dropUnknown(over)
 	return over
 }
 
-// unknownBalancers are those that a warning has named.
-var unknownBalancers sync.Map //nolint:gochecknoglobals // one warning a process
-
-// dropUnknown takes balancers that are not registered out of what overrides say: every
-// call of a cluster of dubbo-go's would panic over one.
-func (d *Directory) dropUnknown(over map[string]string) {
-	for key, name := range over {
-		if key != constant.LoadbalanceKey && !strings.HasSuffix(key, "."+constant.LoadbalanceKey) ||
-			slices.Contains(extension.GetAllLoadbalanceNames(), name) {
-			continue
+// with returns over with what a later text says; nil if neither says anything.
+func with(over, later map[string]string) map[string]string {
+	if over == nil || len(later) == 0 {
+		if len(later) > 0 {
+			return later
 		}
-		delete(over, key)
-		if _, warned := unknownBalancers.LoadOrStore(d.ref.ServiceKey()+" "+key+" "+name, true); !warned {
-			logger.Warnf("[graylane] overrides of %s: %s: got %q, which is not registered; it stays as it is", d.ref.Service(), key, name)
-		}
+		return over
 	}
+	maps.Copy(over, later)
+	return over
 }
 
 // reconsider takes over the overrides of now for a provider. d.mu is held.
 func (d *Directory) reconsider(p *provider) {
-	over := d.overrideOf(p.url)
+	over := d.overrideOf(p)
 	if maps.Equal(over, p.over) {
 		return
 	}

@@ -6,6 +6,8 @@ package discovery
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -15,7 +17,9 @@ import (
 	"dubbo.apache.org/dubbo-go/v3/common"
 	"dubbo.apache.org/dubbo-go/v3/common/constant"
 	"dubbo.apache.org/dubbo-go/v3/common/extension"
+	"dubbo.apache.org/dubbo-go/v3/filter"
 	"dubbo.apache.org/dubbo-go/v3/protocol/invocation"
+	"github.com/dubbogo/gost/log/logger"
 
 	"github.com/graylane/graylane/internal/center"
 )
@@ -219,6 +223,110 @@ func TestOverrideWithUnknownBalancer(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestOverrideWithUnknownFilter: dubbo-go makes a chain of nils of filters that nobody
+// registered, and every call panics. What held before stays, in each kind of item.
+func TestOverrideWithUnknownFilter(t *testing.T) {
+	extension.SetFilter("known", func() filter.Filter { return nil })
+	extension.SetFilter("own", func() filter.Filter { return nil })
+	for _, provider := range []string{"0.0.0.0", "127.0.0.1:1"} {
+		overriddenBubble(t, func(t *testing.T, d *Directory, b *board) {
+			log := listen(t)
+			d.ref.SetParam(constant.ReferenceFilterKey, "own")
+			d.override()
+			d.all(providerURL(1, "a", 100))
+			for _, step := range []struct{ value, want string }{
+				{"nope", "own"}, {"known,nope", "own"}, {"default,nope", "own"},
+				{"known", "known"}, {"nope", "known"}, {" default, known", "own,known"}, {"known, -own", "known"}, {"-own,-nope", ""}, {"known,default", "known,own"},
+			} {
+				b.put(ofApp, provider, fmt.Sprintf("%s: %q, retries: 1", constant.ReferenceFilterKey, step.value))
+				u := d.Endpoints()[0].Invoker.GetURL()
+				if got := u.GetParam(constant.ReferenceFilterKey, ""); got != step.want || u.GetParam(constant.RetriesKey, "") != "1" {
+					t.Errorf("%s, %q: filters %q, want %q; retries %q", provider, step.value, got, step.want, u.GetParam(constant.RetriesKey, ""))
+				}
+				time.Sleep(time.Minute) // connections that were replaced
+			}
+			for _, value := range []string{"nope", "known,nope", "default,nope"} {
+				log.once(t, "board dubbo/"+ofApp, service, fmt.Sprintf("reference.filter: got %q, want", value), "known")
+			}
+		})
+		unknownNames.Clear()
+	}
+}
+
+// TestOverrideWithUnknownCluster: as with a balancer, one warning.
+func TestOverrideWithUnknownCluster(t *testing.T) {
+	overriddenBubble(t, func(t *testing.T, d *Directory, b *board) {
+		log := listen(t)
+		d.override()
+		d.all(providerURL(1, "a", 100))
+		for range 2 {
+			b.put(ofApp, "0.0.0.0", "cluster: nope, retries: 1")
+			if u := d.Reference(); u.GetParam(constant.ClusterKey, "") != "" || u.GetParam(constant.RetriesKey, "") != "1" {
+				t.Errorf("reference %s", u)
+			}
+			b.put(ofApp, "", "")
+		}
+		log.once(t, "board dubbo/"+ofApp, `cluster: got "nope", want`)
+	})
+}
+
+// TestOverrideOfNoUse: a text with values that no call could be made with changes nothing.
+func TestOverrideOfNoUse(t *testing.T) {
+	overriddenBubble(t, func(t *testing.T, d *Directory, b *board) {
+		log := listen(t)
+		d.override()
+		d.all(providerURL(1, "a", 100))
+		b.put(ofApp, "0.0.0.0", "weight: 30, disabled: false")
+		b.put(ofApp, "0.0.0.0", "weight: abc, dubbo.tag: a b, interface: com.other, disabled: \"TRUE\"")
+		if all := d.Endpoints(); len(all) != 1 || all[0].Weight != 30 || all[0].Tag != "" || all[0].Invoker.GetURL().Interface() != service {
+			t.Errorf("%v", all)
+		}
+		log.once(t, "board dubbo/"+ofApp, `parameters.weight: got "abc"`, `parameters.dubbo.tag: got "a b"`, `parameters.interface: got "com.other"`, "line 3")
+		b.put(ofApp, "0.0.0.0", "disabled: \"TRUE\"")
+		if all := d.Endpoints(); len(all) != 0 {
+			t.Errorf("disabled, but %v", all)
+		}
+	})
+}
+
+// warnings are the lines that the log gets meanwhile.
+type warnings struct {
+	logger.Logger
+	mu    sync.Mutex
+	lines []string
+}
+
+func (w *warnings) Warnf(format string, args ...any) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.lines = append(w.lines, fmt.Sprintf(format, args...))
+}
+
+func listen(t *testing.T) *warnings {
+	t.Helper()
+	old := logger.GetLogger()
+	w := &warnings{Logger: old}
+	logger.SetLogger(w)
+	t.Cleanup(func() { logger.SetLogger(old) })
+	return w
+}
+
+// once wants one line that has all the parts.
+func (w *warnings) once(t *testing.T, parts ...string) {
+	t.Helper()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n := 0
+	for _, line := range w.lines {
+		if !slices.ContainsFunc(parts, func(part string) bool { return !strings.Contains(line, part) }) {
+			n++
+		}
+	}
+	if n != 1 {
+		t.Errorf("%d lines with %q, want 1: %q", n, parts, w.lines)
+	}
 }
 
 // TestOneWaitForATextThatMayNotBeRead: the second who waits does not, though others answer.

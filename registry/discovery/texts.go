@@ -108,6 +108,9 @@ func (t *overrideText) tell(n int, text string) {
 	if err != nil {
 		logger.Warnf("[graylane] overrides of %s: %s; the last good ones stay", g.where, strings.ReplaceAll(err.Error(), "\n", " "))
 	} else {
+		if rule != nil {
+			rule.Where = g.where
+		}
 		g.rule = rule
 	}
 	before := t.rule.Load()

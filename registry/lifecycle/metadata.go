@@ -34,16 +34,18 @@ func DecorateService(url *common.URL, byDefault string) {
 	process.mu.Lock()
 	process.decorated = true
 	process.mu.Unlock()
-	for _, s := range []string{
-		os.Getenv(EnvTag), url.GetParam(constant.Tagkey, ""),
-		byDefault, url.GetParam(constant.ApplicationTagKey, ""),
+	for _, s := range [...]struct{ key, value string }{
+		{EnvTag, os.Getenv(EnvTag)},
+		{"tag of the service " + url.Service(), url.GetParam(constant.Tagkey, "")},
+		{constant.ApplicationTagKey, byDefault},
+		{constant.ApplicationTagKey, url.GetParam(constant.ApplicationTagKey, "")},
 	} {
-		if s == "" {
+		if s.value == "" {
 			continue
 		}
-		t, err := tag.Parse(s)
+		t, err := tag.Parse(s.value)
 		if err != nil {
-			fatal(fmt.Errorf("tag of %s: %w", url.Service(), err))
+			fatal(fmt.Errorf("%s: got %q: %w", s.key, s.value, err))
 			return
 		}
 		url.SetParam(constant.Tagkey, t.String())

@@ -3,6 +3,9 @@
 package lifecycle
 
 import (
+	"io"
+	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -83,14 +86,47 @@ func TestDecorateService(t *testing.T) {
 }
 
 func TestDecorateServiceEndsTheStartOnABadTag(t *testing.T) {
-	code := 0
-	exit = func(c int) { code = c }
-	t.Cleanup(func() { exit = osExit })
-	u := common.NewURLWithOptions(common.WithInterface("shop.Cart"))
-	DecorateService(u, "not a tag")
-	if code != 1 || u.GetParam(constant.Tagkey, "") != "" {
-		t.Errorf("exit code %d, tag %q; want 1 and none", code, u.GetParam(constant.Tagkey, ""))
+	for _, tc := range []struct{ env, service, byDefault, application, say string }{
+		{env: "a b", application: "gray", say: `graylane: GRAYLANE_TAG: got "a b": `},
+		{service: "c d", say: `graylane: tag of the service shop.Cart: got "c d": `},
+		{byDefault: "e f", say: `graylane: application.tag: got "e f": `},
+		{application: "g h", say: `graylane: application.tag: got "g h": `},
+	} {
+		t.Setenv(EnvTag, tc.env)
+		code := 0
+		exit = func(c int) { code = c }
+		u := common.NewURLWithOptions(common.WithInterface("shop.Cart"))
+		u.SetParam(constant.Tagkey, tc.service)
+		u.SetParam(constant.ApplicationTagKey, tc.application)
+		said := stderr(t, func() { DecorateService(u, tc.byDefault) })
+		exit = osExit
+		if code != 1 || u.GetParam(constant.Tagkey, "") != tc.service {
+			t.Errorf("%+v: exit code %d, tag %q; want 1 and no other", tc, code, u.GetParam(constant.Tagkey, ""))
+		}
+		if !strings.HasPrefix(said, tc.say) || strings.Count(said, "\n") != 1 {
+			t.Errorf("%+v: said %q", tc, said)
+		}
 	}
+}
+
+// stderr returns what f writes there, which is little.
+func stderr(t *testing.T, f func()) string {
+	t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := os.Stderr
+	os.Stderr = w
+	f()
+	os.Stderr = old
+	_ = w.Close()
+	said, err := io.ReadAll(r)
+	_ = r.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(said)
 }
 
 func TestCallerID(t *testing.T) {
