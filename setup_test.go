@@ -219,7 +219,8 @@ func TestUnknownCluster(t *testing.T) {
 // TestBadTagOfAConsumer: ends the start with one line that has its key and value.
 func TestBadTagOfAConsumer(t *testing.T) {
 	for _, tc := range []struct{ env, own, say string }{
-		{"", "", ""}, {"gray", "blue|a", ""},
+		{"", "", ""},
+		{"gray", "blue|a", ""},
 		{"a b", "", `GRAYLANE_TAG: got "a b": `},
 		{"", "c d", `dubbo.tag of the reference to com.shop.Order: got "c d": `},
 	} {

@@ -142,16 +142,35 @@ func TestFaults(t *testing.T) {
 func TestValues(t *testing.T) {
 	const wantTag, wantWeight, wantRetries, wantBool = "want a tag", "want a number from 0 to 1000000000", "want a whole number from 0", "want true or false"
 	for _, tc := range []struct{ key, value, as, fault string }{
-		{"dubbo.tag", "gray", "gray", ""}, {"dubbo.tag", "", "", ""}, {"dubbo.tag", "a b", "", wantTag},
-		{"weight", "0", "0", ""}, {"weight", "2.5", "2.5", ""}, {"weight", "1000000000", "1000000000", ""},
-		{"weight", "abc", "", wantWeight}, {"weight", "-5", "", wantWeight}, {"weight", "99999999999999999999", "", wantWeight},
-		{"weight", "NaN", "", wantWeight}, {"weight", "", "", wantWeight}, {"methods.Get.weight", "2.5", "", wantWeight}, {"methods.Get.weight", "2", "2", ""},
-		{"disabled", "TRUE", "true", ""}, {"disabled", "False", "false", ""}, {"disabled", "maybe", "", wantBool},
-		{"sticky", "TRUE", "true", ""}, {"sticky", "maybe", "", wantBool}, {"methods.Get.sticky", "maybe", "", wantBool},
-		{"retries", "0", "0", ""}, {"retries", "x", "", wantRetries}, {"retries", "-3", "", wantRetries}, {"methods.Get.retries", "x", "", wantRetries},
-		{"interface", "com.other", "", "cannot be overridden"}, {"path", "com.other", "", "cannot be overridden"},
-		{"~interface", "com.other", "", ""}, {"version", "any text", "", ""}, // conditions
-		{"my.weight", "heavy", "heavy", ""}, {"zone", "a", "a", ""}, // a user's own
+		{"dubbo.tag", "gray", "gray", ""},
+		{"dubbo.tag", "", "", ""},
+		{"dubbo.tag", "a b", "", wantTag},
+		{"weight", "0", "0", ""},
+		{"weight", "2.5", "2.5", ""},
+		{"weight", "1000000000", "1000000000", ""},
+		{"weight", "abc", "", wantWeight},
+		{"weight", "-5", "", wantWeight},
+		{"weight", "99999999999999999999", "", wantWeight},
+		{"weight", "NaN", "", wantWeight},
+		{"weight", "", "", wantWeight},
+		{"methods.Get.weight", "2.5", "", wantWeight},
+		{"methods.Get.weight", "2", "2", ""},
+		{"disabled", "TRUE", "true", ""},
+		{"disabled", "False", "false", ""},
+		{"disabled", "maybe", "", wantBool},
+		{"sticky", "TRUE", "true", ""},
+		{"sticky", "maybe", "", wantBool},
+		{"methods.Get.sticky", "maybe", "", wantBool},
+		{"retries", "0", "0", ""},
+		{"retries", "x", "", wantRetries},
+		{"retries", "-3", "", wantRetries},
+		{"methods.Get.retries", "x", "", wantRetries},
+		{"interface", "com.other", "", "cannot be overridden"},
+		{"path", "com.other", "", "cannot be overridden"},
+		{"~interface", "com.other", "", ""},
+		{"version", "any text", "", ""}, // conditions
+		{"my.weight", "heavy", "heavy", ""},
+		{"zone", "a", "a", ""}, // a user's own
 	} {
 		r, err := Decode(fmt.Sprintf("configs:\n  - parameters:\n      other: x\n      %q: %q\n", tc.key, tc.value))
 		if tc.fault != "" {

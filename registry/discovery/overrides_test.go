@@ -237,8 +237,15 @@ func TestOverrideWithUnknownFilter(t *testing.T) {
 			d.override()
 			d.all(providerURL(1, "a", 100))
 			for _, step := range []struct{ value, want string }{
-				{"nope", "own"}, {"known,nope", "own"}, {"default,nope", "own"},
-				{"known", "known"}, {"nope", "known"}, {" default, known", "own,known"}, {"known, -own", "known"}, {"-own,-nope", ""}, {"known,default", "known,own"},
+				{"nope", "own"},
+				{"known,nope", "own"},
+				{"default,nope", "own"},
+				{"known", "known"},
+				{"nope", "known"},
+				{" default, known", "own,known"},
+				{"known, -own", "known"},
+				{"-own,-nope", ""},
+				{"known,default", "known,own"},
 			} {
 				b.put(ofApp, provider, fmt.Sprintf("%s: %q, retries: 1", constant.ReferenceFilterKey, step.value))
 				u := d.Endpoints()[0].Invoker.GetURL()
