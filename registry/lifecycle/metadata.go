@@ -92,11 +92,14 @@ func (customizer) GetPriority() int { return 100 }
 func (c customizer) Customize(instance registry.ServiceInstance) {
 	metadata := instance.GetMetadata()
 	put := func(k, v string) { metadata[k] = v }
-	c.m.currentBirth().set(put)
 	var urls []*common.URL
 	if m := instance.GetServiceMetadata(); m != nil {
 		urls = m.GetExportedServiceURLs()
 	}
+	for k, v := range ownParams(urls) {
+		put(k, v)
+	}
+	c.m.currentBirth().set(put) // over the user's
 	weight, tagged := instanceWeight(urls, c.m.settings().Register), instanceTag(urls)
 	put(constant.WeightKey, strconv.FormatInt(weight, 10))
 	if tagged != "" {

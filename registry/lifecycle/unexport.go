@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"dubbo.apache.org/dubbo-go/v3/common"
 	"dubbo.apache.org/dubbo-go/v3/common/constant"
 	"dubbo.apache.org/dubbo-go/v3/common/extension"
 	"dubbo.apache.org/dubbo-go/v3/metadata"
@@ -171,7 +172,7 @@ func (r *registrar) shrink(inner registry.Registry, s *service) error {
 			errs = append(errs, discovery.GetServiceDiscovery().Unregister(old))
 			continue
 		}
-		next := anew(old)
+		next := anew(old, s.registered)
 		if next == nil {
 			continue
 		}
@@ -185,8 +186,8 @@ func (r *registrar) shrink(inner registry.Registry, s *service) error {
 }
 
 // anew makes an instance again as dubbo-go makes it, from what its services are
-// now. It returns nil for an instance that is not dubbo-go's.
-func anew(old registry.ServiceInstance) registry.ServiceInstance {
+// now, without gone. It returns nil for an instance that is not dubbo-go's.
+func anew(old registry.ServiceInstance, gone *common.URL) registry.ServiceInstance {
 	d, ok := old.(*registry.DefaultServiceInstance)
 	if !ok {
 		return nil
@@ -194,6 +195,9 @@ func anew(old registry.ServiceInstance) registry.ServiceInstance {
 	next := &registry.DefaultServiceInstance{
 		ID: d.ID, ServiceName: d.ServiceName, Host: d.Host, Port: d.Port, Enable: d.Enable, Healthy: d.Healthy,
 		Metadata: maps.Clone(d.Metadata), ServiceMetadata: d.ServiceMetadata, GroupName: d.GroupName, Tag: d.Tag,
+	}
+	for k := range ownParams([]*common.URL{gone}) {
+		delete(next.Metadata, k)
 	}
 	for _, c := range extension.GetCustomizers() {
 		c.Customize(next)

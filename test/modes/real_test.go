@@ -3,6 +3,7 @@
 package modes
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -18,6 +19,7 @@ import (
 	"dubbo.apache.org/dubbo-go/v3/client"
 	"dubbo.apache.org/dubbo-go/v3/common"
 	"dubbo.apache.org/dubbo-go/v3/common/constant"
+	"dubbo.apache.org/dubbo-go/v3/global"
 	"dubbo.apache.org/dubbo-go/v3/protocol"
 	"dubbo.apache.org/dubbo-go/v3/protocol/triple/triple_protocol"
 	"dubbo.apache.org/dubbo-go/v3/registry"
@@ -25,6 +27,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/graylane/graylane/cluster/endpoint"
+	"github.com/graylane/graylane/cluster/rulecenter"
 	"github.com/graylane/graylane/filter/tag"
 	"github.com/graylane/graylane/internal/testkit/child"
 	"github.com/graylane/graylane/internal/testkit/etcd"
@@ -39,6 +42,8 @@ const patience = 30 * time.Second
 // spec says what a child process serves.
 type spec struct {
 	Name, Protocol, Group, Tag, Etcd string
+	App                              string // default "order"
+	Env                              string // params: {env: …}
 	Port                             int
 }
 
@@ -74,13 +79,16 @@ func runChild(what string) {
 	}
 	var s spec
 	check(json.Unmarshal([]byte(what), &s))
-	ins, err := dubbo.NewInstance(dubbo.WithName("order"), dubbo.WithTag(s.Tag), dubbo.WithMetadataServicePort(ports.Free()), dubbo.WithRemoteMetadata(),
+	ins, err := dubbo.NewInstance(dubbo.WithName(cmp.Or(s.App, "order")), dubbo.WithTag(s.Tag), dubbo.WithMetadataServicePort(ports.Free()), dubbo.WithRemoteMetadata(),
 		dubbo.WithProtocol(protocol.WithProtocol(s.Protocol), protocol.WithID(s.Protocol), protocol.WithIp("127.0.0.1"), protocol.WithPort(s.Port)),
 		dubbo.WithRegistry(realRegistry(s.Etcd)...))
 	check(err)
 	srv, err := ins.NewServer()
 	check(err)
 	options := []server.ServiceOption{server.WithInterface(realService), server.WithGroup(s.Group)}
+	if s.Env != "" {
+		options = append(options, server.WithParam("env", s.Env))
+	}
 	if s.Protocol == constant.TriProtocol {
 		check(srv.Register(&Handler{s.Name}, realInfo, options...))
 	} else {
@@ -217,6 +225,41 @@ func TestRegistryTypeAll(t *testing.T) {
 					t.Errorf("the process at %s is %q over both levels and all references", address, incarnations)
 				}
 			}
+		})
+	}
+}
+
+// TestParamsByRule: a rule that matches what the user gave a provider under params is
+// followed at each level, with a real etcd.
+func TestParamsByRule(t *testing.T) {
+	need.Long(t, "starts processes")
+	server, err := etcd.Start(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(server.Close)
+	const app = "order-by-rule" // the rule stays: the other tests have none
+	begin := func(name, env string) {
+		serve(t, spec{Name: name, App: app, Protocol: constant.TriProtocol, Env: env, Etcd: server.Endpoint()})
+	}
+	begin("of-a", "a")
+	begin("of-none", "")
+	calls := map[string]realCaller{}
+	for level, option := range map[string]registry.Option{"interface": registry.WithRegisterInterface(), "application": registry.WithRegisterService()} {
+		calls[level] = dialReal(t, constant.TriProtocol, server.Endpoint(), client.WithRegistry(append(realRegistry(server.Endpoint()), option)...))
+		servedBy(t, calls[level], wanting(""), "of-a", "of-none")
+	}
+	if err := rulecenter.Static([]*global.RouterConfig{{
+		Scope: constant.RouterScopeApplication, Key: app,
+		Tags: []global.Tag{{Name: "gray", Match: []*common.ParamMatch{{Key: "env", Value: common.StringMatch{Exact: "b"}}}}},
+	}}); err != nil {
+		t.Fatal(err)
+	}
+	begin("of-b", "b") // not before the baseline: a fleet that is gray throughout serves everybody
+	for level, call := range calls {
+		t.Run(level, func(t *testing.T) {
+			servedBy(t, call, map[string]any{tag.KeyTag: "gray", tag.KeyForce: "true"}, "of-b")
+			servedBy(t, call, wanting(""), "of-a", "of-none")
 		})
 	}
 }
