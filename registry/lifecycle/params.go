@@ -21,7 +21,7 @@ var written = []string{ //nolint:gochecknoglobals // a constant
 	constant.TPSLimiterKey, constant.TPSRejectedExecutionHandlerKey, constant.TracingConfigKey, constant.ExecuteLimitKey,
 	constant.ExecuteRejectedExecutionHandlerKey, constant.ServiceAuthKey, constant.ParameterSignatureEnableKey, constant.ExportKey,
 	constant.PIDKey, constant.BeanNameKey, constant.ApplicationTagKey, constant.TokenKey, constant.MetadataTypeKey,
-	constant.MaxServerSendMsgSize, constant.MaxServerRecvMsgSize, constant.IDLMode, constant.RegistryKey, constant.RegistryTypeKey,
+	constant.MaxServerSendMsgSize, constant.MaxServerRecvMsgSize, "IDL-mode", constant.RegistryKey, constant.RegistryTypeKey,
 	constant.RegistryIdKey, constant.MethodsKey, constant.PathKey, constant.TimeoutKey, constant.AnyhostKey,
 }
 
