@@ -38,7 +38,7 @@ type overrideGroup struct {
 	rule  *override.Rule // the last good one
 }
 
-// overrideTexts are those that are followed now, by key.
+// overrideTexts are those that are followed now, by centre and key.
 var overrideTexts struct { //nolint:gochecknoglobals // the config centre is one of the process, too
 	sync.Mutex
 	m map[string]*overrideText
@@ -52,14 +52,15 @@ func followOverrides(key string, changed func()) (t *overrideText, leave func())
 	if source == nil {
 		return nil, func() {}
 	}
+	at := name + " " + key
 	overrideTexts.Lock()
 	defer overrideTexts.Unlock()
-	if t = overrideTexts.m[key]; t == nil {
+	if t = overrideTexts.m[at]; t == nil {
 		t = begin(source, name, key)
 		if overrideTexts.m == nil {
 			overrideTexts.m = make(map[string]*overrideText)
 		}
-		overrideTexts.m[key] = t
+		overrideTexts.m[at] = t
 	}
 	user := &changed
 	t.mu.Lock()
@@ -72,8 +73,8 @@ func followOverrides(key string, changed func()) (t *overrideText, leave func())
 		t.users = slices.DeleteFunc(t.users, func(u *func()) bool { return u == user })
 		none := len(t.users) == 0
 		t.mu.Unlock()
-		if none && overrideTexts.m[key] == t {
-			delete(overrideTexts.m, key)
+		if none && overrideTexts.m[at] == t {
+			delete(overrideTexts.m, at)
 			t.stop()
 		}
 	}
