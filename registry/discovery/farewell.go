@@ -34,7 +34,7 @@ func Farewell(ctx context.Context) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	room := make(chan struct{}, farewells)
-	for _, e := range acquaintances() {
+	for caller, e := range acquaintances() {
 		select {
 		case room <- struct{}{}:
 		case <-ctx.Done():
@@ -47,18 +47,18 @@ func Farewell(ctx context.Context) {
 			}()
 			ctx, cancel := context.WithTimeout(ctx, farewellTimeout)
 			defer cancel()
-			if err := farewell(ctx, e); err != nil {
+			if err := farewell(ctx, e, caller); err != nil {
 				logger.Infof("[graylane] %s could not be told that this caller ends: %v", e.Address, err)
 			}
 		})
 	}
 }
 
-func farewell(ctx context.Context, e *endpoint.Endpoint) error {
+func farewell(ctx context.Context, e *endpoint.Endpoint, caller string) error {
 	u := e.Invoker.GetURL()
 	switch {
 	case u.Protocol != constant.DubboProtocol:
-		return ack.Send(ctx, u, e.Caller.(string), tag.StateGone, e.Incarnation)
+		return ack.Send(ctx, u, caller, tag.StateGone, e.Incarnation)
 	case generic(u): // see confirm
 		return nil
 	}
@@ -69,7 +69,7 @@ func farewell(ctx context.Context, e *endpoint.Endpoint) error {
 }
 
 // acquaintances returns an endpoint of each provider process that knows this one as a
-// caller: it has answered, and it is there as far as is known.
+// caller, by that name: it has answered, and it is there as far as is known.
 func acquaintances() map[string]*endpoint.Endpoint {
 	living.Lock()
 	defer living.Unlock()
