@@ -149,7 +149,7 @@ func TestOverrideInPlaceInTurn(t *testing.T) {
 		wire.Lock()
 		wire.bad["a"] = 3
 		wire.Unlock()
-		b.put(ofApp, "0.0.0.0", "retries: \"4\"") // the timeout goes, in vain for now: what needs no connection holds
+		b.put(ofApp, "0.0.0.0", "retries: \"4\"") // without the timeout, whose connection fails: what needs none holds
 		expect("no new connection to be had", "4", "40", "700ms", 3)
 		time.Sleep(time.Minute)
 		expect("then one", "4", "40", "", 6)
