@@ -10,8 +10,9 @@ import (
 	"github.com/graylane/graylane"
 )
 
-// noticed is how soon a process that goes on after SIGCONT sees which of its
-// connections have been closed meanwhile. What it wrote before may be lost.
+// noticed is how soon a process sees that a connection has been closed by the other
+// side's end, or, when it goes on after SIGCONT, that it has been closed meanwhile. What
+// it wrote before may be lost.
 const noticed = 100 * time.Millisecond
 
 // frozenCaller: a provider leaves while one of its callers hangs. It cannot know

@@ -10,7 +10,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -131,11 +130,44 @@ func TestChaos(t *testing.T) {
 	}
 }
 
-// perform lets events happen to a fleet, one after the other.
+// perform lets events happen to a fleet, one after the other. What the clock judges is
+// done again where the machine stood still: that says nothing about who was on it.
 func perform(t *testing.T, c cell, registry registryServer, list ...event) []*row {
 	t.Helper()
+	const tries = 3
+	for try := 1; ; try++ {
+		rows, late := attempt(t, c, registry, list)
+		faults := 0
+		for _, r := range rows {
+			t.Log(r)
+			faults += len(r.Faults)
+		}
+		t.Logf("a timer of this process was late by at most %v", late.Round(time.Millisecond))
+		again := faults > 0 && !*plain && judgedByTheClock() && late > standstill && try < tries
+		for _, r := range rows {
+			for _, fault := range r.Faults {
+				switch {
+				case again:
+					t.Logf("%s: not counted: %s", r.Event, fault)
+				case !*plain:
+					t.Errorf("%s: %s", r.Event, fault)
+				}
+			}
+		}
+		if !again {
+			return rows
+		}
+	}
+}
+
+// judgedByTheClock says whether this run has the machine for itself.
+func judgedByTheClock() bool { return *matrix || *only != "" }
+
+// attempt lets events happen once; late is how late timers of this process have been.
+func attempt(t *testing.T, c cell, registry registryServer, list []event) (rows []*row, late time.Duration) {
+	t.Helper()
 	pace := counted
-	if *matrix || *only != "" {
+	if judgedByTheClock() {
 		pace = measured
 	}
 	f := newFleet(t, c, registry, pace, *plain)
@@ -143,14 +175,14 @@ func perform(t *testing.T, c cell, registry registryServer, list ...event) []*ro
 	if *which == "all" {
 		f.rounds = 7 // 21 leaves
 	}
-	late := lateness(t.Context())
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	timer := startTimer(ctx)
 	f.begin()
-	rows := make([]*row, len(list))
-	for n, e := range list {
-		rows[n] = e.do(f)
+	for _, e := range list {
+		rows = append(rows, e.do(f))
 	}
 	f.finish()
-	t.Logf("a timer of this process was late by at most %v", late().Round(time.Millisecond))
 	if !*plain {
 		pairs, faults := f.balance(f.gone)
 		if want := len(f.gone) * len(f.consumers); pairs != want {
@@ -158,31 +190,7 @@ func perform(t *testing.T, c cell, registry registryServer, list ...event) []*ro
 		}
 		rows[0].Faults = append(rows[0].Faults, faults...)
 	}
-	for _, r := range rows {
-		t.Log(r)
-		if !*plain {
-			for _, fault := range r.Faults {
-				t.Errorf("%s: %s", r.Event, fault)
-			}
-		}
-	}
-	return rows
-}
-
-// lateness measures by how much a timer of this process is late: where that comes near
-// the calls' timeout the machine had no time for anybody.
-func lateness(ctx context.Context) (worst func() time.Duration) {
-	const every = 10 * time.Millisecond
-	var most atomic.Int64
-	go func() {
-		for at := time.Now(); ctx.Err() == nil; {
-			time.Sleep(every)
-			now := time.Now()
-			most.Store(max(most.Load(), int64(now.Sub(at)-every)))
-			at = now
-		}
-	}()
-	return func() time.Duration { return time.Duration(most.Load()) }
+	return rows, timer.late()
 }
 
 // registryServer is a registry that can be killed, and started again at the same address with
@@ -256,7 +264,7 @@ func table(rows []*row) string {
 		if len(r.Drain) > 0 {
 			drain = fmt.Sprintf("%.2f s", slices.Max(r.Drain).Seconds())
 		}
-		fmt.Fprintf(&b, "| %s | %s | %d | %d | %d | %d | %.1f ms | %s | %s |\n", r.Cell, r.Event, r.Calls, r.Failed-r.Allowed, r.Allowed, r.Duplicated, ms(r.P99), last, drain)
+		fmt.Fprintf(&b, "| %s | %s | %d | %d | %d | %d | %.1f ms | %s | %s |\n", r.Cell, r.Event, r.Calls, r.lost(), r.Allowed, r.Duplicated, ms(r.P99), last, drain)
 	}
 	return b.String()
 }

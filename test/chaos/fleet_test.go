@@ -35,6 +35,7 @@ type fleet struct {
 	require  bool          // register.require
 	window   time.Duration // of the warm-up of processes that start from now on
 	rounds   int           // of an event that can be repeated
+	timer    *timer        // of a soak, which goes on where an event would be done again; else nil
 	pace
 
 	mu         news.Lock

@@ -14,6 +14,7 @@ type row struct {
 	Calls       int
 	Failed      int
 	Allowed     int // of the failed: in flight on a process that died
+	Stalled     int // of the failed: the machine stood still for half of their timeout
 	Duplicated  int
 	P99         time.Duration
 	Last        []time.Duration // signal to last new call
@@ -21,7 +22,11 @@ type row struct {
 	Faults      []string
 	failures    []call
 	from        time.Time
+	stalled     func(call) bool // nil for none
 }
+
+// lost are the calls that failed without an excuse.
+func (r *row) lost() int { return r.Failed - r.Allowed - r.Stalled }
 
 func (r *row) fault(format string, args ...any) {
 	r.Faults = append(r.Faults, fmt.Sprintf(format, args...))
@@ -32,6 +37,9 @@ func (f *fleet) row(event string, from, to time.Time) *row {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	r := &row{Cell: f.cell.String(), Event: event, from: from}
+	if f.timer != nil {
+		r.stalled = func(c call) bool { return !c.None && f.timer.stoodFor(c.Start, c.End) >= f.timeout/2 }
+	}
 	var latencies []time.Duration
 	ids := map[string]bool{}
 	for _, c := range f.calls {
@@ -81,8 +89,19 @@ func (r *row) noneMayFail() {
 	r.explain(func(call) bool { return false })
 }
 
+// setAsideStalled takes away the failures that say nothing about who was on the machine.
+func (r *row) setAsideStalled() {
+	if r.stalled == nil {
+		return
+	}
+	all := len(r.failures)
+	r.failures = slices.DeleteFunc(r.failures, r.stalled)
+	r.Stalled += all - len(r.failures)
+}
+
 // explain faults the failed calls that have no excuse.
 func (r *row) explain(excused func(call) bool) {
+	r.setAsideStalled()
 	type fault struct {
 		n           int
 		first, last time.Time
@@ -108,6 +127,17 @@ func (r *row) explain(excused func(call) bool) {
 	if r.Duplicated > 0 {
 		r.fault("%d calls executed twice", r.Duplicated)
 	}
+}
+
+// lastNewCall is the percentile by which leaves are judged, and which one that is: the
+// 95th of twenty and more. Of fewer it would be the one worst, so the median stands for it.
+func (r *row) lastNewCall() (share int, d time.Duration) {
+	const enough = 20
+	share = 95
+	if len(r.Last) < enough {
+		share = 50
+	}
+	return share, percentile(r.Last, share)
 }
 
 // percentile is the nearest-rank one, 0 of an empty list.

@@ -19,16 +19,15 @@ type soak struct {
 	all  row            // sums
 	held []*holding
 
-	late     func() time.Duration // by how much a timer of this process was late, the most so far
-	outlived map[*process]int     // the events that a provider was there before and after
+	outlived map[*process]int // the events that a provider was there before and after
 }
 
 func startSoak(t *testing.T, c cell) *soak {
 	t.Helper()
 	f := newFleet(t, c, registryFor(t, c.registry), soaked, false)
-	late := lateness(t.Context())
+	f.timer = startTimer(t.Context())
 	f.begin()
-	s := &soak{fleet: f, late: late, cut: time.Now(), past: map[string]int{}, outlived: map[*process]int{}, all: row{Cell: c.String(), Event: "soak"}}
+	s := &soak{fleet: f, cut: time.Now(), past: map[string]int{}, outlived: map[*process]int{}, all: row{Cell: c.String(), Event: "soak"}}
 	for _, p := range slices.Concat(f.consumers, f.steady) {
 		s.held = append(s.held, &holding{process: p})
 	}
@@ -63,8 +62,8 @@ func (s *soak) step(n int, pause time.Duration, e event, order []int) {
 	took := time.Since(began)
 	s.load(calm)
 	s.account(r)
-	s.t.Logf("%d. pause %v, slots %v, %s (%.0f s): %d calls, %d lost, %d excused, %d duplicated",
-		n, pause, names, r.Event, took.Seconds(), r.Calls, r.Failed-r.Allowed, r.Allowed, r.Duplicated)
+	s.t.Logf("%d. pause %v, slots %v, %s (%.0f s): %d calls, %d lost, %d excused, %d in a standstill, %d duplicated",
+		n, pause, names, r.Event, took.Seconds(), r.Calls, r.lost(), r.Allowed, r.Stalled, r.Duplicated)
 	s.sample()
 	for p := range s.outlived {
 		if !slices.ContainsFunc(s.slots, func(o *slot) bool { return o.now == p }) {
@@ -92,7 +91,8 @@ func (s *soak) account(r *row) {
 	s.t.Helper()
 	cut := s.settle()
 	whole := s.row(r.Event, s.cut, cut)
-	if n := whole.Failed - r.Failed; n != 0 {
+	whole.setAsideStalled()
+	if n := len(whole.failures) - len(r.failures); n != 0 {
 		r.fault("%d more calls failed before or after it; the last of all: %+v", n, whole.failures[len(whole.failures)-1])
 	}
 	if n := whole.Duplicated - r.Duplicated; n != 0 {
@@ -101,6 +101,7 @@ func (s *soak) account(r *row) {
 	s.all.Calls += whole.Calls
 	s.all.Failed += whole.Failed
 	s.all.Allowed += r.Allowed
+	s.all.Stalled += whole.Stalled
 	s.all.Duplicated += whole.Duplicated
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -153,7 +154,7 @@ func (s *soak) end(events int) {
 	if want := len(gone) * len(s.consumers); pairs != want {
 		faults = append(faults, fmt.Sprintf("%d pairs of ledger and drain report, want %d", pairs, want))
 	}
-	s.t.Logf("%d events: %d calls, %d lost, %d excused, %d duplicated; books of %d pairs; a timer of the test was late by at most %v", events, s.all.Calls, s.all.Failed-s.all.Allowed, s.all.Allowed, s.all.Duplicated, pairs, s.late().Round(time.Millisecond))
+	s.t.Logf("%d events: %d calls, %d lost, %d excused, %d in a standstill, %d duplicated; books of %d pairs; a timer of the test was late by at most %v", events, s.all.Calls, s.all.lost(), s.all.Allowed, s.all.Stalled, s.all.Duplicated, pairs, s.timer.late().Round(time.Millisecond))
 	for _, h := range s.held {
 		for _, series := range h.series() {
 			text, faulty := series.judge()
