@@ -84,8 +84,8 @@ func (f *fleet) rolling(name string, move bool) *row {
 	if f.cell.protocol == "dubbo" { // it learns by the answers: 4 mean gaps of a caller's calls to one provider
 		bound = max(100*time.Millisecond, 4*time.Second*time.Duration(providers*f.callers)/time.Duration(f.rate)+work)
 	}
-	if share, last := r.lastNewCall(); f.timed && last > bound {
-		r.fault("last new call p%d %v after the signal, want at most %v", share, last, bound)
+	if share, last := r.lastNewCall(); last > bound {
+		r.slow("last new call p%d %v after the signal, want at most %v", share, last, bound)
 	}
 	return r
 }
@@ -140,8 +140,8 @@ func (f *fleet) longCalls() *row {
 			last = c.End
 		}
 	}
-	if over := exited.Sub(last); f.timed && over > time.Second {
-		r.fault("exit %v after the last answer, want at most 1 s", over)
+	if over := exited.Sub(last); over > time.Second {
+		r.slow("exit %v after the last answer, want at most 1 s", over)
 	}
 	return r
 }
@@ -163,8 +163,8 @@ func (f *fleet) crash() *row {
 	r := f.row(name, from, f.settle())
 	f.lostOnlyOn(r, p, killed)
 	before, after := f.answered(from, calm), f.answered(killed.Add(2*time.Second), killed.Add(4*time.Second))
-	if f.timed && after*100 < before*95 {
-		r.fault("%d calls answered in the 3rd and 4th second after it, %d in two seconds before", after, before)
+	if after*100 < before*95 {
+		r.slow("%d calls answered in the 3rd and 4th second after it, %d in two seconds before", after, before)
 	}
 	f.awaitUse(f.start(1))
 	return r

@@ -28,13 +28,13 @@ func (f *fleet) restart() *row {
 	r := f.row(name, from, f.settle())
 	f.lostOnlyOn(r, p, killed)
 	seen := f.firstUse(next)
-	if used := seen.Sub(ready); f.timed && used > backWithin {
-		r.fault("in use by all %v after it was ready, want %v", used, backWithin)
+	if used := seen.Sub(ready); used > backWithin {
+		r.slow("in use by all %v after it was ready, want %v", used, backWithin)
 	}
 	shares := f.ramp(next, seen)
 	for _, s := range shares {
-		if f.timed && !s.OK() {
-			r.fault("age %v to %v: %d of %d calls, want %.1f %%: z %+.1f", s.From, s.To, s.Observed, s.N, 100*s.P, s.Z)
+		if !s.OK() {
+			r.slow("age %v to %v: %d of %d calls, want %.1f %%: z %+.1f", s.From, s.To, s.Observed, s.N, 100*s.P, s.Z)
 		}
 	}
 	f.t.Logf("%s: ready %v after the kill, %d shares of a second each, largest |z| %.2f", f.cell, ready.Sub(killed), len(shares), ramp.MaxZ(shares))

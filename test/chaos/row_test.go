@@ -20,8 +20,10 @@ type row struct {
 	Last        []time.Duration // signal to last new call
 	Drain       []time.Duration
 	Faults      []string
+	Slow        []string // faults by the clock
 	failures    []call
 	from        time.Time
+	timed       bool
 	stalled     func(call) bool // nil for none
 }
 
@@ -32,11 +34,18 @@ func (r *row) fault(format string, args ...any) {
 	r.Faults = append(r.Faults, fmt.Sprintf(format, args...))
 }
 
+// slow is a fault by the clock, which is none in a run that is not judged by it.
+func (r *row) slow(format string, args ...any) {
+	if r.timed {
+		r.Slow = append(r.Slow, fmt.Sprintf(format, args...))
+	}
+}
+
 // row fills in what every event counts: the calls that started in [from, to).
 func (f *fleet) row(event string, from, to time.Time) *row {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	r := &row{Cell: f.cell.String(), Event: event, from: from}
+	r := &row{Cell: f.cell.String(), Event: event, from: from, timed: f.timed}
 	if f.timer != nil {
 		r.stalled = func(c call) bool { return !c.None && f.timer.stoodFor(c.Start, c.End) >= f.timeout/2 }
 	}
