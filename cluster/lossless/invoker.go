@@ -432,6 +432,9 @@ func (i *Invoker) send(c *call, e *endpoint.Endpoint, d *tagrouter.Decision) (re
 		return &result.RPCResult{Err: ErrNoResult}, v
 	}
 	err := res.Error()
+	if err != nil && !i.triple {
+		res, err = c.redraw(e, res)
+	}
 	if err != nil {
 		if v = judge(err); v.relayed(e.Instance) {
 			v = verdict{outcome: endpoint.Answered} // the refusal is one that its handler got

@@ -37,7 +37,7 @@ const gettyTimeout = "maybe the client read timeout or fail to decode tcp stream
 // gettyClosed is what dubbo-getty says before it encodes a package (session.go,
 // WritePkg). dubbo-go shares one client by address, and the session may be one of a
 // process that died there a moment ago.
-const gettyClosed = "session Already Closed"
+const gettyClosed = connect.Stale
 
 // gettyNeverSent knows the errors that dubbo-go's getty client returns before it
 // writes. They are unexported values, so that only their text can be compared. No

@@ -4,23 +4,16 @@ package discovery
 
 import (
 	"context"
-	"time"
 
-	"dubbo.apache.org/dubbo-go/v3/common"
 	"dubbo.apache.org/dubbo-go/v3/common/constant"
-	"dubbo.apache.org/dubbo-go/v3/protocol/invocation"
-	"dubbo.apache.org/dubbo-go/v3/protocol/result"
 
 	"github.com/graylane/graylane/cluster/endpoint"
 	"github.com/graylane/graylane/filter/tag"
 	"github.com/graylane/graylane/internal/conf"
 )
 
-// confirmTimeout bounds one confirmation, confirmations those under way at once.
-const (
-	confirmTimeout = time.Second
-	confirmations  = 64
-)
+// confirmations bounds those under way at once.
+const confirmations = 64
 
 var confirming = make(chan struct{}, confirmations) //nolint:gochecknoglobals // a bound of the process
 
@@ -32,53 +25,39 @@ var confirming = make(chan struct{}, confirmations) //nolint:gochecknoglobals //
 // provider that does not leave, and is only missing from a list, answers without.
 // Over Triple callers are told by the health watch.
 //
-// More confirmations than fit are left out: the provider then waits. So are those of
-// generic references, whose questions dubbo-go turns into calls of $invoke, which the
-// provider counts as calls of a caller that stays. d.mu is held.
-func (d *Directory) confirm(e *endpoint.Endpoint) {
-	if d.foreign || d.gone || e.Caller == nil || e.Instance.Closing() || !e.Proven() ||
+// One that has never answered knows nothing of this caller; one at whose address there is
+// another is dead. More confirmations than fit are left out: the provider then waits. So
+// are those of generic references, whose questions dubbo-go turns into calls of $invoke,
+// which the provider counts as calls of a caller that stays. d.mu is held.
+func (d *Directory) confirm(p *provider) {
+	e := p.endpoint
+	answered, _ := e.Calls()
+	if d.foreign || d.gone || p.replaced || e.Caller == nil || e.Instance.Closing() || answered == 0 ||
 		e.Invoker.GetURL().Protocol != constant.DubboProtocol || generic(e.Invoker.GetURL()) || conf.Current().Mode != conf.Enforce {
 		return
 	}
 	select {
 	case confirming <- struct{}{}:
 	default:
+		words.unheard.Add(1)
 		return
 	}
 	go func() {
-		defer func() {
-			_ = recover() // dubbo-go's client, while it loses its connection
-			<-confirming
-		}()
-		res := echo(context.Background(), e, "")
-		if res == nil || res.Error() != nil {
-			return
-		}
-		if state, ok := tag.Value(res.Attachment(tag.KeyState, nil)); ok && state == tag.StateClosing+";"+e.Incarnation {
-			e.MarkClosing()
-		}
+		defer func() { <-confirming }()
+		ctx, cancel := context.WithTimeout(context.Background(), saidTimeout)
+		defer cancel()
+		say(ctx, e, "its leave is known", func(ctx context.Context) error { return heedEcho(ctx, e) })
 	}()
 }
 
-// echo asks $echo of a provider over the dubbo protocol, in the name of this caller.
-// state is what it says of itself, "" for nothing.
-func echo(ctx context.Context, e *endpoint.Endpoint, state string) result.Result {
-	var answer string
-	inv := invocation.NewRPCInvocationWithOptions(
-		invocation.WithMethodName(constant.Echo),
-		invocation.WithArguments([]any{constant.Echo}),
-		invocation.WithReply(&answer),
-		invocation.WithAttachment(tag.KeyCaller, e.Caller),
-		invocation.WithAttachment(constant.TimeoutKey, confirmTimeout.String()),
-	)
-	if state != "" {
-		inv.SetAttachment(tag.KeyState, state)
+// heedEcho asks a provider over the dubbo protocol whether it leaves, and heeds it.
+func heedEcho(ctx context.Context, e *endpoint.Endpoint) error {
+	res, err := echo(ctx, e, "")
+	if err != nil {
+		return err
 	}
-	return e.Invoker.Invoke(ctx, inv)
-}
-
-// generic reports that dubbo-go's generic filter rewrites what is called over u.
-func generic(u *common.URL) bool {
-	kind := u.GetParam(constant.GenericKey, "")
-	return kind != "" && kind != "false"
+	if state, ok := tag.Value(res.Attachment(tag.KeyState, nil)); ok && state == tag.StateClosing+";"+e.Incarnation {
+		e.MarkClosing()
+	}
+	return nil
 }

@@ -35,20 +35,28 @@ func TestConfirm(t *testing.T) {
 	const caller = "gateway-1;aa"
 	for _, tc := range []struct {
 		name, protocol, state string
-		change                func(*Directory, *endpoint.Endpoint)
+		change                func(*Directory, *provider)
 		asked, closing        bool
 	}{
 		{"it leaves", "dubbo", "closing;aa", nil, true, true},
 		{"it is only missing from the list", "dubbo", "", nil, true, false},
 		{"another process answers", "dubbo", "closing;bb", nil, true, false},
 		{"Triple has its health watch", "tri", "closing;aa", nil, false, false},
-		{"its answer has told already", "dubbo", "closing;aa", func(_ *Directory, e *endpoint.Endpoint) { e.MarkClosing() }, false, true},
-		{"it would not believe us", "dubbo", "closing;aa", func(_ *Directory, e *endpoint.Endpoint) { e.Caller = nil }, false, false},
-		{"it does not answer calls", "dubbo", "closing;aa", func(_ *Directory, e *endpoint.Endpoint) { e.Strike() }, false, false},
-		{"a generic reference would call $invoke", "dubbo", "closing;aa", func(_ *Directory, e *endpoint.Endpoint) {
-			e.Invoker.GetURL().SetParam(constant.GenericKey, "true")
+		{"its answer has told already", "dubbo", "closing;aa", func(_ *Directory, p *provider) { p.instance.MarkClosing() }, false, true},
+		{"it would not believe us", "dubbo", "closing;aa", func(_ *Directory, p *provider) { p.endpoint.Caller = nil }, false, false},
+		{"its last answer is late, or its connections are not well", "dubbo", "closing;aa", func(_ *Directory, p *provider) {
+			p.instance.Strike()
+			p.instance.SetOutlier(true)
+		}, true, true},
+		{"another process has its address", "dubbo", "closing;aa", func(_ *Directory, p *provider) { p.replaced = true }, false, false},
+		{"it has never answered", "dubbo", "closing;aa", func(_ *Directory, p *provider) {
+			p.instance = &endpoint.Instance{Incarnation: "aa"}
+			p.endpoint = &endpoint.Endpoint{Instance: p.instance, Invoker: p.endpoint.Invoker, Caller: p.endpoint.Caller}
 		}, false, false},
-		{"a cluster of dubbo-go's cannot reroute", "dubbo", "closing;aa", func(d *Directory, _ *endpoint.Endpoint) { d.foreign = true }, false, false},
+		{"a generic reference would call $invoke", "dubbo", "closing;aa", func(_ *Directory, p *provider) {
+			p.endpoint.Invoker.GetURL().SetParam(constant.GenericKey, "true")
+		}, false, false},
+		{"a cluster of dubbo-go's cannot reroute", "dubbo", "closing;aa", func(d *Directory, _ *provider) { d.foreign = true }, false, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, d *Directory) {
@@ -57,15 +65,16 @@ func TestConfirm(t *testing.T) {
 				e := &endpoint.Endpoint{Instance: &endpoint.Instance{Incarnation: "aa"}, Invoker: l, Caller: caller}
 				e.Begin(false)
 				e.End(endpoint.Answered)
+				p := &provider{instance: e.Instance, endpoint: e}
 				if tc.change != nil {
-					tc.change(d, e)
+					tc.change(d, p)
 				}
 				d.mu.Lock()
-				d.confirm(e)
+				d.confirm(p)
 				d.mu.Unlock()
 				synctest.Wait()
-				if (len(l.asked) == 1) != tc.asked || e.Instance.Closing() != tc.closing {
-					t.Fatalf("asked %d times, closing %t; want asked %t, closing %t", len(l.asked), e.Instance.Closing(), tc.asked, tc.closing)
+				if (len(l.asked) == 1) != tc.asked || p.instance.Closing() != tc.closing {
+					t.Fatalf("asked %d times, closing %t; want asked %t, closing %t", len(l.asked), p.instance.Closing(), tc.asked, tc.closing)
 				}
 				if tc.asked {
 					inv := l.asked[0]

@@ -5,10 +5,8 @@ package discovery
 import (
 	"context"
 	"sync"
-	"time"
 
 	"dubbo.apache.org/dubbo-go/v3/common/constant"
-	"github.com/dubbogo/gost/log/logger"
 
 	"github.com/graylane/graylane/cluster/endpoint"
 	"github.com/graylane/graylane/filter/tag"
@@ -16,16 +14,13 @@ import (
 	"github.com/graylane/graylane/internal/conf"
 )
 
-// farewellTimeout bounds one farewell, farewells those under way at once.
-const (
-	farewellTimeout = time.Second
-	farewells       = 64
-)
+// farewells bounds those under way at once.
+const farewells = 64
 
 // Farewell tells each provider that this process has called that it ends. Without it a
 // provider that leaves in the next five minutes would wait its whole notice for a caller
-// that is no more. It returns when all have been told or could not be, or when ctx ends;
-// nobody minds who is not told, for that provider waits. Over Triple it is a health Check
+// that is no more. It returns when all have been told or could not be, which is logged and
+// counted (see [ReadWords]), or when ctx ends. Over Triple it is a health Check
 // (see [ack.Send]), over dubbo an $echo.
 func Farewell(ctx context.Context) {
 	if conf.Current().Mode != conf.Enforce {
@@ -41,15 +36,10 @@ func Farewell(ctx context.Context) {
 			return
 		}
 		wg.Go(func() {
-			defer func() {
-				_ = recover() // dubbo-go's client, while it loses its connection
-				<-room
-			}()
-			ctx, cancel := context.WithTimeout(ctx, farewellTimeout)
+			defer func() { <-room }()
+			ctx, cancel := context.WithTimeout(ctx, saidTimeout)
 			defer cancel()
-			if err := farewell(ctx, e, caller); err != nil {
-				logger.Infof("[graylane] %s could not be told that this caller ends: %v", e.Address, err)
-			}
+			say(ctx, e, "this caller ends", func(ctx context.Context) error { return farewell(ctx, e, caller) })
 		})
 	}
 }
@@ -62,14 +52,13 @@ func farewell(ctx context.Context, e *endpoint.Endpoint, caller string) error {
 	case generic(u): // see confirm
 		return nil
 	}
-	if res := echo(ctx, e, tag.StateGone+";"+e.Incarnation); res != nil {
-		return res.Error()
-	}
-	return nil
+	_, err := echo(ctx, e, tag.StateGone+";"+e.Incarnation)
+	return err
 }
 
 // acquaintances returns an endpoint of each provider process that knows this one as a
-// caller, by that name: it has answered, and it is there as far as is known.
+// caller, by that name: it has answered, and has not said that it leaves. An outlier may
+// be one for its connections alone, and waits like any.
 func acquaintances() map[string]*endpoint.Endpoint {
 	living.Lock()
 	defer living.Unlock()
@@ -80,7 +69,7 @@ func acquaintances() map[string]*endpoint.Endpoint {
 		}
 		d.mu.Lock()
 		for _, p := range d.known {
-			if p.endpoint == nil || p.instance.Outlier() || p.instance.Over() {
+			if p.endpoint == nil || p.instance.Over() {
 				continue
 			}
 			caller, ok := p.endpoint.Caller.(string)

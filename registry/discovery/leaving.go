@@ -4,19 +4,13 @@ package discovery
 
 import (
 	"context"
-	"time"
 
 	"dubbo.apache.org/dubbo-go/v3/common"
-	"github.com/dubbogo/gost/log/logger"
 
 	"github.com/graylane/graylane/cluster/endpoint"
 	"github.com/graylane/graylane/filter/tag"
 	"github.com/graylane/graylane/internal/ack"
 )
-
-// ackTimeout bounds the word to a provider that we know of its leave. Without it the
-// provider waits for its notice.
-const ackTimeout = 3 * time.Second
 
 // leaving is a provider that said over Triple that it leaves.
 type leaving struct {
@@ -36,10 +30,10 @@ func (l leaving) heed() {
 		return
 	}
 	go func() {
-		ctx, cancel := context.WithTimeout(context.Background(), ackTimeout)
+		ctx, cancel := context.WithTimeout(context.Background(), saidTimeout)
 		defer cancel()
-		if err := ack.Send(ctx, l.url, caller, tag.StateClosing, l.instance.Incarnation); err != nil {
-			logger.Infof("[graylane] %s leaves, and could not be told that this is known: %v", l.instance.Address, err)
-		}
+		say(ctx, l.endpoint, "its leave is known", func(ctx context.Context) error {
+			return ack.Send(ctx, l.url, caller, tag.StateClosing, l.instance.Incarnation)
+		})
 	}()
 }

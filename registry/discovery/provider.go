@@ -143,8 +143,8 @@ func (d *Directory) provider(s *source, id identity, u *common.URL) *provider {
 		if p.left.IsZero() && p.start.After(start) {
 			return nil // the registry still lists the one that died
 		}
-		d.forget(p)
 		p.replaced = true
+		d.forget(p)
 	}
 	if p := d.find(id); p != nil {
 		return p
@@ -344,7 +344,7 @@ func (d *Directory) remove(p *provider) {
 	p.left, p.vanished, p.looks = time.Now(), false, 0
 	if p.endpoint != nil {
 		p.endpoint.SetRemoved(true)
-		d.confirm(p.endpoint)
+		d.confirm(p)
 	}
 	if !d.gone {
 		d.sweepLater()

@@ -99,7 +99,7 @@ func (f *fleet) callerThatLeft() *row {
 	f.gone = append(f.gone, p)
 	report := f.reportOf(p)
 	if stayed, notice := report.Drained.Sub(report.Deregistered), graylane.Default().Shutdown.Notice; stayed >= notice || len(report.Uninformed) > 0 {
-		r.fault("it stayed %v after it was deregistered and names %q as uninformed, want less than %v and nobody", stayed, report.Uninformed, notice)
+		r.fault("it stayed %v after it was deregistered and names %q as uninformed (the one that ended is %s), want less than %v and nobody", stayed, report.Uninformed, c.id, notice)
 	}
 	f.awaitUse(f.start(1))
 	return r
