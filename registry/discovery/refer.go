@@ -5,7 +5,6 @@ package discovery
 import (
 	"context"
 	"fmt"
-	"net"
 	"strings"
 	"sync"
 	"time"
@@ -41,7 +40,8 @@ var exit = fatal.Exit //nolint:gochecknoglobals // replaced by tests only
 // one reference return the same invoker, over all of its registries (see
 // [UnionName]). If a registry cannot be reached within register.timeout the
 // process ends with one line, or, with register.require false, Refer returns and
-// the reference finds the providers of that registry when it is back.
+// the reference finds the providers of that registry when it is back; the references
+// that follow then do not wait for it, see [patience].
 func Refer(u *common.URL) base.Invoker {
 	if u.Protocol == constant.RegistryProtocol {
 		u.Protocol = u.GetParam(constant.RegistryKey, "")
@@ -61,15 +61,16 @@ func Refer(u *common.URL) base.Invoker {
 		sources = append(sources, r.d.newSource(u, ref))
 	}
 	c := conf.Current().Register
+	timeout, once := patience(u, c)
 	down := false
 	for _, s := range sources { // all of one registry
 		if !down {
-			err := s.follow(c.Timeout)
+			err := s.follow(timeout, once)
 			if err == nil {
 				continue
 			}
 			down = true
-			err = fmt.Errorf("registry %s://%s: not reached within %v: %w", u.GetParam(constant.RegistryKey, u.Protocol), u.Location, c.Timeout, err)
+			err = fmt.Errorf("registry %s: not reached within %v: %w", registryAt(u), timeout, err)
 			if c.Require {
 				exit(err)
 			}
@@ -86,17 +87,12 @@ func Refer(u *common.URL) base.Invoker {
 	return r.invoker
 }
 
-// follow subscribes and waits a while for the first list.
-func (s *source) follow(timeout time.Duration) error {
-	if err := reach(s.url, timeout); err != nil {
-		return err
-	}
-	reg, free, err := subscription(s.url, s.ref)
+// follow subscribes and waits a while for the first list. The registry has to answer
+// within timeout; once: what is refused is not tried again.
+func (s *source) follow(timeout time.Duration, once bool) error {
+	reg, free, err := s.reached(timeout, once)
+	silent.note(s.url, err)
 	if err != nil {
-		return err
-	}
-	if err := ask(reg, timeout); err != nil {
-		free() // for the next try
 		return err
 	}
 	if r, ok := behind(reg).(interface{ Reconnected() time.Time }); ok { // ours say since when they are back
@@ -143,6 +139,21 @@ func (s *source) follow(timeout time.Duration) error {
 	s.d.awaitConnections()
 	s.settle()
 	return nil
+}
+
+// reached returns a registry object that answers, and takes it, see [subscription].
+func (s *source) reached(timeout time.Duration, once bool) (reg registry.Registry, free func(), err error) {
+	if err := reach(s.url, timeout, once); err != nil {
+		return nil, nil, err
+	}
+	if reg, free, err = subscription(s.url, s.ref); err != nil {
+		return nil, nil, err
+	}
+	if err := ask(reg, timeout); err != nil {
+		free() // for the next try
+		return nil, nil, err
+	}
+	return reg, free, nil
 }
 
 // awaitConnections waits until all that are being made are there, or some of them and
@@ -275,31 +286,8 @@ func (s *source) followLater(timeout time.Duration) {
 		s.d.mu.Lock()
 		gone := s.d.gone
 		s.d.mu.Unlock()
-		if gone || s.follow(timeout) == nil {
+		if gone || s.follow(timeout, false) == nil {
 			return
-		}
-	}
-}
-
-// reach waits until one of the registry's addresses takes a connection.
-func reach(u *common.URL, timeout time.Duration) error {
-	ctx, cancel := context.WithTimeout(context.Background(), timeout)
-	defer cancel()
-	var err error
-	for {
-		for address := range strings.SplitSeq(u.Location, ",") {
-			if _, _, bad := net.SplitHostPort(address); bad != nil {
-				return nil // not an address: the registry's own client knows better
-			}
-			var conn net.Conn
-			if conn, err = (&net.Dialer{}).DialContext(ctx, "tcp", address); err == nil {
-				return conn.Close()
-			}
-		}
-		select {
-		case <-ctx.Done():
-			return err
-		case <-time.After(timeout / 20):
 		}
 	}
 }

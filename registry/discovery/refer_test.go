@@ -165,13 +165,13 @@ func TestOneObject(t *testing.T) {
 		}
 		d, s := reference()
 		for range 10 {
-			if s.follow(time.Second) == nil {
+			if s.follow(time.Second, false) == nil {
 				t.Fatal("follows a registry that does not answer")
 			}
 		}
 		deaf = false
 		for range 3 {
-			if err := s.follow(time.Second); err != nil {
+			if err := s.follow(time.Second, false); err != nil {
 				t.Fatal(err)
 			}
 			want(t, d, "followed", "a")
