@@ -84,23 +84,24 @@ func (k *Keeper) Put(ctx context.Context, key, value string) error {
 	before, had := k.want[key]
 	k.want[key] = value
 	delete(k.drop, key)
+	k.Wake()
 	if k.ended == nil {
 		k.ended = make(chan struct{})
 		go k.run()
 	}
 	k.mu.Unlock()
-	k.Wake()
 
 	err := k.wait(ctx, func() bool { return k.present(key, value) })
 	if err == nil {
 		return nil
 	}
 	k.mu.Lock()
-	if k.want[key] == value {
+	if k.want[key] == value { // the write may have been executed although nobody answered
 		if had {
 			k.want[key] = before
+			delete(k.written, key)
 		} else {
-			k.forget(key) // the write may have been executed although nobody answered
+			k.forget(key)
 		}
 	}
 	k.mu.Unlock()
@@ -205,6 +206,10 @@ func (k *Keeper) run() {
 	defer close(k.ended)
 	failures := 0
 	for k.ctx.Err() == nil {
+		select {
+		case <-k.kick: // the round sees what that was for
+		default:
+		}
 		err := k.server.Round(k.ctx)
 		if k.ctx.Err() != nil {
 			return
