@@ -52,7 +52,7 @@ type role struct {
 	Provider int    // the port that a provider serves; 0: a consumer
 	App, Tag string // of a provider
 	Protocol string
-	Registry string // etcd
+	Registry string // etcd's address, or nacos://address
 	Conf     string // a consumer's dubbogo.yml
 	Second   string // the tag of its second reference, "" for none
 }
@@ -94,8 +94,16 @@ var serviceInfo = &common.ServiceInfo{InterfaceName: service, Methods: []common.
 	},
 }}}
 
+func registryOf(at string) (kind, address string) {
+	if address, nacos := strings.CutPrefix(at, "nacos://"); nacos {
+		return "nacos", address
+	}
+	return "etcdv3", at
+}
+
 func (r role) registry() []registry.Option {
-	return []registry.Option{registry.WithEtcdV3(), registry.WithAddress(r.Registry), registry.WithRegisterService()}
+	kind, address := registryOf(r.Registry)
+	return []registry.Option{registry.WithRegistry(kind), registry.WithAddress(address), registry.WithRegisterService()}
 }
 
 func (r role) provide() {
@@ -255,21 +263,36 @@ func (p *process) awaitAll(texts ...string) string {
 
 // world is two providers of one application on a registry.
 type world struct {
-	registry *etcd.Server
+	registry *etcd.Server // nil where the registry is
+	nacos    string       // its address
 	protocol string
 	a, b     int
 }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{registry: startEtcd(t), protocol: constant.TriProtocol, a: ports.Free(), b: ports.Free()}
+	return (&world{registry: startEtcd(t)}).start(t)
+}
+
+// start starts the providers, over Triple.
+func (w *world) start(t *testing.T) *world {
+	t.Helper()
+	w.protocol, w.a, w.b = constant.TriProtocol, ports.Free(), ports.Free()
 	if strconv.Itoa(w.a) > strconv.Itoa(w.b) {
 		w.a, w.b = w.b, w.a
 	}
 	for _, port := range []int{w.a, w.b} {
-		start(t, role{Provider: port, App: "order", Protocol: w.protocol, Registry: w.registry.Endpoint()})
+		start(t, role{Provider: port, App: "order", Protocol: w.protocol, Registry: w.at()})
 	}
 	return w
+}
+
+// at is the registry as roles name it.
+func (w *world) at() string {
+	if w.nacos != "" {
+		return "nacos://" + w.nacos
+	}
+	return w.registry.Endpoint()
 }
 
 func startEtcd(t *testing.T) *etcd.Server {
@@ -292,15 +315,16 @@ func (w *world) consumer(t *testing.T, more string, env ...string) *process {
 func (w *world) conf(t *testing.T, more string) string {
 	t.Helper()
 	conf := filepath.Join(t.TempDir(), "dubbogo.yml")
+	kind, address := registryOf(w.at())
 	text := fmt.Sprintf(`dubbo:
   application: { name: web, metadata-service-port: "%d" }
-  registries: { main: { protocol: etcdv3, address: "%s", registry-type: service } }
+  registries: { main: { protocol: %s, address: "%s", registry-type: service } }
   protocols: { tri: { name: tri, ip: 127.0.0.1, port: "%d" } }
   consumer:
     request-timeout: 5s
     check: false
     references: { consumer: { interface: %s, protocol: %s, serialization: %s, retries: "0" } }
-%s`, ports.Free(), w.registry.Endpoint(), ports.Free(), service, w.protocol, serialization(w.protocol), more)
+%s`, ports.Free(), kind, address, ports.Free(), service, w.protocol, serialization(w.protocol), more)
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
