@@ -25,29 +25,37 @@ var confirming = make(chan struct{}, confirmations) //nolint:gochecknoglobals //
 // provider that does not leave, and is only missing from a list, answers without.
 // Over Triple callers are told by the health watch.
 //
-// One that has never answered knows nothing of this caller; one at whose address there is
-// another is dead. More confirmations than fit are left out: the provider then waits. So
-// are those of generic references, whose questions dubbo-go turns into calls of $invoke,
-// which the provider counts as calls of a caller that stays. d.mu is held.
+// One that has never answered knows nothing of this caller. More confirmations than fit
+// are left out: the provider then waits. d.mu is held.
 func (d *Directory) confirm(p *provider) {
+	if answered, _ := p.endpoint.Calls(); answered > 0 && !d.question(p, func(bool) {}) {
+		words.unheard.Add(1)
+	}
+}
+
+// question asks a provider over the dubbo protocol whether it leaves, and heeds it; then
+// hears whether it answered. It reports false if it is left out for want of room. Others
+// than those that would believe this caller are not asked, nor one whose address another has: it is dead.
+// Nor do generic references ask, whose questions dubbo-go turns into calls of $invoke, which the
+// provider counts as calls of a caller that stays. d.mu is held.
+func (d *Directory) question(p *provider, then func(answered bool)) (room bool) {
 	e := p.endpoint
-	answered, _ := e.Calls()
-	if d.foreign || d.gone || p.replaced || e.Caller == nil || e.Instance.Closing() || answered == 0 ||
+	if d.foreign || d.gone || p.replaced || e == nil || e.Caller == nil || e.Instance.Closing() ||
 		e.Invoker.GetURL().Protocol != constant.DubboProtocol || generic(e.Invoker.GetURL()) || conf.Current().Mode != conf.Enforce {
-		return
+		return true
 	}
 	select {
 	case confirming <- struct{}{}:
 	default:
-		words.unheard.Add(1)
-		return
+		return false
 	}
 	go func() {
 		defer func() { <-confirming }()
 		ctx, cancel := context.WithTimeout(context.Background(), saidTimeout)
 		defer cancel()
-		say(ctx, e, "its leave is known", func(ctx context.Context) error { return heedEcho(ctx, e) })
+		then(say(ctx, e, "its leave is known", func(ctx context.Context) error { return heedEcho(ctx, e) }))
 	}()
+	return true
 }
 
 // heedEcho asks a provider over the dubbo protocol whether it leaves, and heeds it.

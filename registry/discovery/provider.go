@@ -366,8 +366,8 @@ func (d *Directory) over(p *provider) bool {
 	return !p.left.IsZero() && (d.gone || p.replaced || p.vanished || p.instance.Outlier() || time.Since(p.left) >= lingerTime)
 }
 
-// sweepLater looks again for providers that are over, as long as any has left.
-// d.mu is held.
+// sweepLater looks again for providers that are over, as long as any has left or is
+// doubted. d.mu is held.
 func (d *Directory) sweepLater() {
 	if d.sweeping {
 		return
@@ -381,6 +381,12 @@ func (d *Directory) sweepLater() {
 			return
 		}
 		changed, left := false, false
+		for _, s := range d.sources {
+			if s.held != nil {
+				changed = s.undoubt() || changed
+				left = left || s.held != nil
+			}
+		}
 		for _, p := range d.known {
 			if !p.left.IsZero() {
 				left = true

@@ -33,7 +33,13 @@ type fakeProtocol struct{ base.BaseProtocol }
 type fakeInvoker struct{ *base.BaseInvoker }
 
 func (f *fakeInvoker) Invoke(context.Context, base.Invocation) result.Result {
-	return &result.RPCResult{}
+	wire.Lock()
+	defer wire.Unlock()
+	wire.asked++
+	if state, ok := wire.says[f.GetURL().GetParam(tag.MetaIncarnation, "")]; ok {
+		return &result.RPCResult{Attrs: map[string]any{tag.KeyState: state}}
+	}
+	return &result.RPCResult{Err: wire.fails}
 }
 
 var wire struct {
@@ -42,6 +48,10 @@ var wire struct {
 	bad  map[string]int           // by incarnation: so many Refers give nil
 	slow map[string]time.Duration // by incarnation: how long a Refer takes
 	n    map[string]int           // Refers
+
+	says  map[string]string // by incarnation: the mark of its answers
+	fails error             // of those that are not in says
+	asked int               // calls
 }
 
 func (*fakeProtocol) Refer(u *common.URL) base.Invoker {
@@ -78,6 +88,7 @@ func bubble(t *testing.T, f func(*testing.T, *Directory)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		wire.made, wire.bad, wire.n, wire.slow = map[string]*fakeInvoker{}, map[string]int{}, map[string]int{}, map[string]time.Duration{}
+		wire.says, wire.fails, wire.asked = map[string]string{}, nil, 0
 		u := registryURL()
 		d := newDirectory(u)
 		d.newSource(u, u.SubURL)

@@ -11,6 +11,7 @@ import (
 
 	"dubbo.apache.org/dubbo-go/v3/common"
 	"dubbo.apache.org/dubbo-go/v3/common/constant"
+	"dubbo.apache.org/dubbo-go/v3/protocol/base"
 	"dubbo.apache.org/dubbo-go/v3/protocol/invocation"
 	"dubbo.apache.org/dubbo-go/v3/protocol/result"
 	"github.com/dubbogo/gost/log/logger"
@@ -41,11 +42,18 @@ var words struct{ again, unheard atomic.Int64 } //nolint:gochecknoglobals // cou
 func ReadWords() Words { return Words{words.again.Load(), words.unheard.Load()} }
 
 // say says something to the provider of an endpoint. what ends the sentence of a log line
-// that begins with who could not be told that.
-func say(ctx context.Context, e *endpoint.Endpoint, what string, once func(context.Context) error) {
+// that begins with who could not be told that. It reports whether it was heard.
+func say(ctx context.Context, e *endpoint.Endpoint, what string, once func(context.Context) error) (heard bool) {
 	err := guarded(ctx, once)
-	if err == nil || refuses(e.Address) { // nobody is there, so that nobody waits
-		return
+	if err == nil {
+		return true
+	}
+	switch {
+	case errors.Is(err, base.ErrDestroyedInvoker): // it left, failed or has a successor, and was given up meanwhile
+		logger.Infof("[graylane] %s (incarnation %s) was given up before it could be told that %s", e.Address, e.Incarnation, what)
+		return false
+	case refuses(e.Address): // nobody is there, so that nobody waits
+		return false
 	}
 	if ctx.Err() == nil {
 		words.again.Add(1)
@@ -53,14 +61,15 @@ func say(ctx context.Context, e *endpoint.Endpoint, what string, once func(conte
 		first := err
 		if err = guarded(ctx, once); err == nil {
 			logger.Infof("[graylane] %s (incarnation %s) was told at the second time that %s, after: %v", e.Address, e.Incarnation, what, first)
-			return
+			return true
 		}
 		if refuses(e.Address) {
-			return
+			return false
 		}
 	}
 	words.unheard.Add(1)
 	logger.Warnf("[graylane] %s (incarnation %s) could not be told that %s: %v", e.Address, e.Incarnation, what, err)
+	return false
 }
 
 // guarded says it once. dubbo-go's client panics while it loses its last connection.

@@ -76,6 +76,7 @@ func TestSay(t *testing.T) {
 		{"no answer", times(1, late), false, true, Words{Again: 1}, sayTimeout + sayPause},
 		{"two errors", times(2, fails), false, false, Words{Again: 1, Unheard: 1}, sayPause},
 		{"twice no answer", times(2, late), false, false, Words{Again: 1, Unheard: 1}, saidTimeout},
+		{"its invoker was destroyed", times(1, func() result.Result { return &result.RPCResult{Err: base.ErrDestroyedInvoker} }), false, false, Words{}, 0},
 		{"nobody is there", times(1, fails), true, false, Words{}, 0},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -87,7 +88,9 @@ func TestSay(t *testing.T) {
 				s := &stammerer{BaseInvoker: base.NewBaseInvoker(common.NewURLWithOptions(common.WithProtocol(constant.DubboProtocol))), answers: tc.answers}
 				e := &endpoint.Endpoint{Instance: new(endpoint.Table).Acquire(address, "aa", "order", endpoint.Birth{}), Invoker: s, Caller: "gateway-1;aa"}
 				before, began := ReadWords(), time.Now()
-				say(t.Context(), e, "its leave is known", func(ctx context.Context) error { return heedEcho(ctx, e) })
+				if heard := say(t.Context(), e, "its leave is known", func(ctx context.Context) error { return heedEcho(ctx, e) }); heard != tc.heard {
+					t.Errorf("heard %t, want %t", heard, tc.heard)
+				}
 				if took := time.Since(began); took != tc.took {
 					t.Errorf("took %v, want %v", took, tc.took)
 				}

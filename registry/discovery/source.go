@@ -45,6 +45,7 @@ type listing struct {
 	url     *common.URL
 	round   uint32 // the last complete list that named it
 	doubted bool   // the held list does not name it
+	ended   bool   // and nobody listens at its address
 
 	answered, failed int64 // of the instance, when it was doubted
 }
@@ -58,7 +59,7 @@ func (l *listing) answers(i *endpoint.Instance) bool {
 
 // doubt begins a period in which the instance may show that it is there.
 func (l *listing) doubt(i *endpoint.Instance) {
-	l.doubted = true
+	l.doubted, l.ended = true, false
 	l.answered, l.failed = i.Calls()
 }
 
@@ -198,6 +199,7 @@ func (s *source) miss(doubts bool) (kept int) {
 			kept++
 			if !l.doubted {
 				l.doubt(p.instance)
+				s.inquire(p)
 			}
 		}
 	}
@@ -260,6 +262,7 @@ func (s *source) hold(kept, present int) {
 	if wait := conf.Current().Discovery.EmptyProtection; s.held == nil {
 		logger.Warnf("[graylane] %s: the registry lists %d, %d endpoints that it no longer lists are kept for %v", s.ref.Service(), present, kept, wait)
 		s.held = time.AfterFunc(wait, s.believe)
+		s.d.sweepLater()
 	}
 }
 

@@ -96,6 +96,7 @@ func (f *fleet) callerThatLeft() *row {
 	f.load(time.Second)
 	r := f.row(name, from, f.settle())
 	f.left(r, p, at)
+	r.noneMayFail()
 	f.gone = append(f.gone, p)
 	report := f.reportOf(p)
 	if stayed, notice := report.Drained.Sub(report.Deregistered), graylane.Default().Shutdown.Notice; stayed >= notice || len(report.Uninformed) > 0 {

@@ -50,7 +50,7 @@ func crashEvents() []event {
 func callerEvents() []event {
 	return []event{
 		{name: "a caller frozen during a leave", do: (*fleet).frozenCaller},
-		{name: "a caller that left", do: (*fleet).callerThatLeft},
+		{name: "a caller that left", ci: true, do: (*fleet).callerThatLeft},
 		{name: "a caller on plain dubbo-go", do: (*fleet).plainCaller},
 	}
 }
