@@ -164,16 +164,16 @@ const largest = "n=10000"
 
 func push(r *results) row {
 	out := row{what: "push of 10,000 endpoints, 1 % changed, until the new snapshot", target: "at most 10 ms of our own"}
-	v := r.get("Push", "ns/op", largest)
-	if len(v) == 0 {
+	own, whole, dubbo := r.get("Push", "own-ns", largest), r.get("Push", "ns/op", largest), r.get("Push", "dubbo-ns", largest)
+	if len(own) == 0 || len(whole) == 0 || len(dubbo) == 0 {
 		out.missing = true
 		return out
 	}
-	out.measured = fmt.Sprintf("%.1f ms, dubbo-go's making of the new invokers included", median(v)/1e6)
+	out.measured = fmt.Sprintf("%.1f ms: %.1f ms in all, without the %.1f ms that dubbo-go takes to make the new invokers", median(own)/1e6, median(whole)/1e6, median(dubbo)/1e6)
 	if listed := r.get("Push", "listed-ns", largest); len(listed) > 0 {
 		out.measured += fmt.Sprintf("; the list read and published after %.1f ms", median(listed)/1e6)
 	}
-	out.met = median(v) <= 10e6
+	out.met = median(own) <= 10e6
 	return out
 }
 
