@@ -121,6 +121,7 @@ type call struct {
 	from      *endpoint.Endpoint // that the call is being rerouted from
 	filtered  bool               // the user's routers left nothing of a level
 	behind    bool               // an endpoint did not take the call: the snapshot is behind its state
+	unready   *connect.Invoker   // of the endpoint chosen, nil: its connection need not be asked for
 }
 
 // Invoke sends the call. Its error wraps [endpoint.ErrNoEndpoint] if no endpoint
@@ -153,7 +154,8 @@ func (i *Invoker) invoke(c *call) result.Result {
 		c.wanted = i.own.Tag
 	}
 	attributes := c.inv.Attributes()
-	if kind, ok := attributes[constant.CallTypeKey]; !ok || kind == constant.CallUnary {
+	kind, ok := attributes[constant.CallTypeKey]
+	if text, _ := kind.(string); !ok || text == constant.CallUnary {
 		c.unary = true
 		c.limit(&c.terms.limits, c.Timeout)
 		if i.triple {
@@ -266,23 +268,6 @@ func (i *Invoker) ended(err error) error {
 		return triple_protocol.NewError(triple_protocol.CodeDeadlineExceeded, err)
 	}
 	return triple_protocol.NewError(triple_protocol.CodeCanceled, err)
-}
-
-// trailerOf returns where a unary Triple call puts its trailer: the caller's own
-// target or a new one. others is how many of the attributes are known to be none.
-func trailerOf(inv base.Invocation, a map[string]any, others int) *http.Header {
-	if len(a) > others {
-		if h, ok := a[constant.ResponseTrailerKey].(*http.Header); ok && h != nil {
-			return h
-		}
-	}
-	h := new(http.Header)
-	if a != nil {
-		a[constant.ResponseTrailerKey] = h
-	} else {
-		inv.SetAttribute(constant.ResponseTrailerKey, h)
-	}
-	return h
 }
 
 // attach sets an attachment without the lock: until it is sent, a call has one
@@ -404,6 +389,12 @@ func (c *call) fits(e *endpoint.Endpoint, d *tagrouter.Decision) bool {
 	if slices.Contains(c.tried[:c.counted()], e) {
 		return false
 	}
+	// Before it is counted in, for a count is a barrier: of thousands of endpoints, what a
+	// call looks at is in nobody's cache, and is so fetched at once.
+	c.unready = nil
+	if w, ok := e.Invoker.(*connect.Invoker); ok && (w.EachCall() || !e.Proven()) {
+		c.unready = w
+	}
 	if !e.Begin(d.Last) {
 		c.behind = c.behind || !e.Spent() // that one stays as it is
 		return false
@@ -421,8 +412,8 @@ func (i *Invoker) send(c *call, e *endpoint.Endpoint, d *tagrouter.Decision) (re
 	defer func() { e.End(v.outcome) }()
 	c.tried[c.counted()] = e
 	c.attempts++
-	if w, ok := e.Invoker.(*connect.Invoker); ok && (w.EachCall() || !e.Proven()) {
-		if err := w.Ready(c.third()); err != nil {
+	if c.unready != nil {
+		if err := c.unready.Ready(c.third()); err != nil {
 			return &result.RPCResult{Err: i.unreachable(err)}, verdict{outcome: endpoint.Failed, down: true}
 		}
 	}
