@@ -3,14 +3,10 @@
 package discovery
 
 import (
-	"runtime"
 	"strings"
-	"sync"
 
 	"dubbo.apache.org/dubbo-go/v3/common"
 	"dubbo.apache.org/dubbo-go/v3/common/constant"
-	"dubbo.apache.org/dubbo-go/v3/registry"
-	"dubbo.apache.org/dubbo-go/v3/remoting"
 
 	"github.com/graylane/graylane/filter/tag"
 	"github.com/graylane/graylane/internal/meta"
@@ -48,41 +44,6 @@ type reader struct {
 
 	service, group, version string // of the last URL
 	last                    *kind  // what they came to, nil: none yet
-}
-
-// readAtOnce is how many events at least make up for a goroutine that reads them.
-const readAtOnce = 512
-
-// readAll reads a complete list: the providers that it offers, and those that are
-// drained, in its order. Nearly all of the time a reader waits for memory, for each push
-// brings new objects, so a long list is read by as many readers as there are processors.
-func (d *Directory) readAll(events []*registry.ServiceEvent) (present, out []entry) {
-	said, is := make([]entry, len(events)), make([]verdict, len(events))
-	read := func(from, to int) {
-		r := d.newReader()
-		for n := from; n < to; n++ {
-			if e := events[n]; e != nil && e.Action != remoting.EventTypeDel {
-				said[n], is[n] = r.read(e.Service)
-			}
-		}
-	}
-	var others sync.WaitGroup
-	part := max(readAtOnce, (len(events)-1)/runtime.GOMAXPROCS(0)+1)
-	for from := part; from < len(events); from += part {
-		others.Go(func() { read(from, min(from+part, len(events))) })
-	}
-	read(0, min(part, len(events)))
-	others.Wait()
-	present = said[:0] // behind what is read
-	for n := range said {
-		switch is[n] {
-		case drained:
-			out = append(out, said[n])
-		case offered:
-			present = append(present, said[n])
-		}
-	}
-	return present, out
 }
 
 // newReader returns a reader for the directory, of which it keeps nothing.

@@ -19,6 +19,7 @@ func TestReadAll(t *testing.T) {
 	registryURL := common.NewURLWithOptions(common.WithProtocol("registry"))
 	registryURL.SubURL = common.NewURLWithOptions(common.WithPath("a.Order"))
 	d := newDirectory(registryURL)
+	s := d.newSource(registryURL, registryURL.SubURL)
 	for _, size := range []int{0, 1, readAtOnce, readAtOnce + 1, 5*readAtOnce + 7} {
 		events := make([]*registry.ServiceEvent, size)
 		var present, out []string
@@ -42,11 +43,14 @@ func TestReadAll(t *testing.T) {
 			}
 			events[n] = e
 		}
-		gotPresent, gotOut := d.readAll(events)
+		got := s.readAll(events)
+		if got.offered != len(present) || got.still != 0 {
+			t.Fatalf("%d events: %d offered, %d as they were, want %d and none", size, got.offered, got.still, len(present))
+		}
 		for name, c := range map[string]struct {
 			got  []entry
 			want []string
-		}{"present": {gotPresent, present}, "drained": {gotOut, out}} {
+		}{"present": {got.present, present}, "drained": {got.drained, out}} {
 			if len(c.got) != len(c.want) {
 				t.Fatalf("%d events: %d %s, want %d", size, len(c.got), name, len(c.want))
 			}

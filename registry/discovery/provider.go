@@ -136,6 +136,7 @@ func (d *Directory) provider(s *source, id identity, u *common.URL) *provider {
 			}
 		}
 	}
+	var before *provider
 	for _, p := range d.places[place] {
 		if p.id == id {
 			continue
@@ -145,6 +146,7 @@ func (d *Directory) provider(s *source, id identity, u *common.URL) *provider {
 		}
 		p.replaced = true
 		d.forget(p)
+		before = p
 	}
 	if p := d.find(id); p != nil {
 		return p
@@ -153,6 +155,10 @@ func (d *Directory) provider(s *source, id identity, u *common.URL) *provider {
 	p.instance = endpoint.Shared.Acquire(u.Location, id.incarnation, u.GetParam(constant.ApplicationKey, ""),
 		endpoint.Birth{Start: start, Window: window, Appeared: s.settled})
 	d.known = append(d.known, p)
+	if before != nil { // lists name it in that one's place
+		d.known[p.nth], d.known[before.nth] = before, p
+		p.nth, before.nth = before.nth, p.nth
+	}
 	d.places[place] = append(d.places[place], p)
 	d.tell(place)
 	d.work(func() {

@@ -130,36 +130,35 @@ func (s *source) NotifyAll(events []*registry.ServiceEvent, done func()) {
 		defer done()
 	}
 	d := s.d
-	present, out := d.readAll(events)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.gone {
 		return
 	}
-	for n := range out {
-		s.expel(out[n].id(d))
-	}
-	s.replace(present, len(out) > 0)
+	list := s.readAll(events)
+	s.replace(&list)
 	d.publish()
-	if len(present) > 0 || s.held == nil {
+	if list.offered > 0 || s.held == nil {
 		s.heard()
 	}
 }
 
-// replace takes a complete list. expelled says that it named others, too. Those that go
-// are dropped before newcomers are looked at, so that no clock of another machine keeps
-// one out. d.mu is held.
-func (s *source) replace(present []entry, expelled bool) {
-	s.round++
-	still, rest := 0, []int32(nil)
-	next := 0 // where the one listed next is likely to stand among the known
-	for n := range present {
-		said := &present[n]
-		id := said.id(s.d)
-		p := s.expected(next, id)
-		if p == nil {
-			p = s.named[id]
+// replace takes what a complete list changes. Those that go are dropped before newcomers
+// are looked at, so that no clock of another machine keeps one out. d.mu is held.
+func (s *source) replace(list *reading) {
+	still, rest := list.still, []int32(nil)
+	for n := range list.drained {
+		id := list.drained[n].id(s.d)
+		if p := s.named[id]; p != nil && p.by(s).round == s.round { // the list says both
+			still--
 		}
+		s.expel(id)
+	}
+	next := 0 // where the one listed next is likely to stand among the known
+	for n := range list.present {
+		said := &list.present[n]
+		id := said.id(s.d)
+		p := s.find(next, id)
 		if p == nil {
 			rest = append(rest, int32(n))
 			continue
@@ -170,7 +169,7 @@ func (s *source) replace(present []entry, expelled bool) {
 			l.round = s.round
 			still++
 		}
-		if p.alone && l.alias == nil { // nearly all of a list, nearly always
+		if p.alone && l.alias == nil {
 			s.list(p, id, said)
 		} else {
 			rest = append(rest, int32(n))
@@ -178,12 +177,12 @@ func (s *source) replace(present []entry, expelled bool) {
 	}
 	kept := 0
 	if still < len(s.named) {
-		kept = s.miss(s.doubts(len(present) == 0 && !expelled))
+		kept = s.miss(s.doubts(list.offered == 0 && len(list.drained) == 0))
 	}
 	for _, n := range rest {
-		s.add(present[n].id(s.d), &present[n])
+		s.add(list.present[n].id(s.d), &list.present[n])
 	}
-	s.hold(kept, len(present))
+	s.hold(kept, list.offered)
 }
 
 // miss drops the providers that the list of this round lacks, or with doubts keeps
@@ -204,22 +203,6 @@ func (s *source) miss(doubts bool) (kept int) {
 		}
 	}
 	return kept
-}
-
-// expected returns the nth of the known if the source names it so, which saves a
-// look-up: registries keep to an order, mostly. d.mu is held.
-func (s *source) expected(nth int, id identity) *provider {
-	if nth >= len(s.d.known) {
-		return nil
-	}
-	p := s.d.known[nth]
-	if p.id != id {
-		return nil
-	}
-	if l := p.by(s); l == nil || l.alias != nil {
-		return nil
-	}
-	return p
 }
 
 // doubts tells whether what the list of this round lacks is held for a while: where it
