@@ -21,6 +21,7 @@ import (
 func TestListsByParts(t *testing.T) {
 	const places = 3*readAtOnce + 5
 	bubble(t, func(t *testing.T, d *Directory) {
+		t.Helper()
 		random := rand.New(rand.NewPCG(7, 11))
 		type one struct {
 			restarts, lane, weight int
