@@ -13,14 +13,18 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"dubbo.apache.org/dubbo-go/v3"
 	"dubbo.apache.org/dubbo-go/v3/client"
+	"dubbo.apache.org/dubbo-go/v3/cluster/router"
 	"dubbo.apache.org/dubbo-go/v3/common"
 	"dubbo.apache.org/dubbo-go/v3/common/constant"
+	"dubbo.apache.org/dubbo-go/v3/common/extension"
 	"dubbo.apache.org/dubbo-go/v3/protocol"
+	"dubbo.apache.org/dubbo-go/v3/protocol/base"
 	"dubbo.apache.org/dubbo-go/v3/protocol/triple/triple_protocol"
 	"dubbo.apache.org/dubbo-go/v3/registry"
 	"dubbo.apache.org/dubbo-go/v3/server"
@@ -46,6 +50,7 @@ type role struct {
 	Window      time.Duration // of a provider's warm-up
 	Policy      string        // of a caller: loadbalance
 	Calls       int           // of a caller
+	Providers   int           // that a caller of plain dubbo-go waits for
 }
 
 func TestMain(m *testing.M) {
@@ -111,7 +116,38 @@ func (r role) provide() {
 	check(err)
 }
 
+// list is a router that says when a reference knows of so many providers: plain dubbo-go
+// subscribes beside the call of Dial, and a call before the first list fails.
+type list struct {
+	want  int
+	once  sync.Once
+	heard chan struct{}
+}
+
+// NewPriorityRouter implements dubbo-go's factory of routers, for the one reference that
+// there is.
+func (l *list) NewPriorityRouter(*common.URL) (router.PriorityRouter, error) { return l, nil }
+
+// URL and the others implement dubbo-go's router.
+func (*list) URL() *common.URL { return nil }
+func (*list) Priority() int64  { return 0 }
+func (l *list) Notify(invokers []base.Invoker) {
+	if len(invokers) >= l.want {
+		l.once.Do(func() { close(l.heard) })
+	}
+}
+
+func (*list) Route(invokers []base.Invoker, _ *common.URL, _ base.Invocation) []base.Invoker {
+	return invokers
+}
+
 func (r role) call() {
+	known := &list{want: r.Providers, heard: make(chan struct{})}
+	if os.Getenv(graylane.EnvMode) == string(graylane.Off) {
+		extension.SetRouterFactory("list", func() router.PriorityRouterFactory { return known })
+	} else {
+		close(known.heard) // Graylane's Dial returns with the first list
+	}
 	cli, err := r.instance("gateway").NewClient()
 	check(err)
 	opts := []client.ReferenceOption{client.WithProtocolTriple(), client.WithInterface(service)}
@@ -120,6 +156,11 @@ func (r role) call() {
 	}
 	conn, err := cli.DialWithInfo(service, &client.ClientInfo{InterfaceName: service, MethodNames: []string{"Who"}}, opts...)
 	check(err)
+	select {
+	case <-known.heard:
+	case <-time.After(patience):
+		check(fmt.Errorf("not %d providers within %v", r.Providers, patience))
+	}
 	counts := map[string]int{}
 	for n := range r.Calls {
 		out := new(wrapperspb.StringValue)

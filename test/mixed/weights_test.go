@@ -61,7 +61,7 @@ func TestSharesInAMixedFleet(t *testing.T) {
 				{false, constant.LoadBalanceKeyP2C},
 			} {
 				name := fmt.Sprintf("plain %t, %q", caller.plain, caller.policy)
-				c := start(t, role{Etcd: server.Endpoint(), Application: application, Policy: caller.policy, Calls: calls}, caller.plain)
+				c := start(t, role{Etcd: server.Endpoint(), Application: application, Policy: caller.policy, Calls: calls, Providers: providers}, caller.plain)
 				select {
 				case counts, ok := <-c.shares:
 					if !ok {
