@@ -219,23 +219,25 @@ func behind(reg registry.Registry) any {
 	return d
 }
 
-// subscribe follows the applications named by `provided-by`, else asks the
-// registry. dubbo-go's application level forgets to subscribe to the former: it
-// takes the names for a mapping that has not changed.
+// subscribe follows the applications named by `provided-by`, else those that are mapped
+// to the service; at interface level it asks the registry. dubbo-go's application level
+// forgets to subscribe to the former: it takes the names for a mapping that has not
+// changed.
 func (s *source) subscribe(reg registry.Registry, listener registry.NotifyListener) error {
-	direct, ok := reg.(interface {
-		SubscribeURL(*common.URL, registry.NotifyListener, *gxset.HashSet)
-	})
-	apps := gxset.NewSet()
-	for app := range strings.SplitSeq(s.ref.GetParam(constant.ProvidedBy, ""), ",") {
-		if app = strings.TrimSpace(app); app != "" {
-			apps.Add(app)
-		}
-	}
-	if !ok || apps.Empty() {
+	direct, ok := reg.(byApplication)
+	if !ok {
 		return reg.Subscribe(s.ref, listener)
 	}
-	direct.SubscribeURL(s.ref, listener, apps)
+	named := gxset.NewSet()
+	for app := range strings.SplitSeq(s.ref.GetParam(constant.ProvidedBy, ""), ",") {
+		if app = strings.TrimSpace(app); app != "" {
+			named.Add(app)
+		}
+	}
+	if named.Empty() {
+		return s.mapped(direct, listener).find()
+	}
+	direct.SubscribeURL(s.ref, listener, named)
 	return nil
 }
 

@@ -36,6 +36,7 @@ type source struct {
 	first chan struct{} // closed with the first word of the registry, and with the directory's end
 	once  sync.Once
 	end   func() // leaves the registry, nil: not there yet
+	apps  *apps  // that are followed, nil: by name, or not at application level
 }
 
 // listing is how one source names a provider.

@@ -5,7 +5,9 @@ package modes
 import (
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
+	"sync"
 
 	"dubbo.apache.org/dubbo-go/v3/common"
 	"dubbo.apache.org/dubbo-go/v3/common/constant"
@@ -30,7 +32,7 @@ func init() {
 }
 
 // discovery is the registry of the process at application level: the same
-// providers, as instances of the application "order".
+// providers, as instances of their applications.
 type discovery struct {
 	registry.ServiceDiscovery // the rest is not asked for
 	address                   string
@@ -38,10 +40,10 @@ type discovery struct {
 
 func (*discovery) Destroy() error { return nil }
 
-func (d *discovery) GetInstances(string) []registry.ServiceInstance {
+func (d *discovery) GetInstances(app string) []registry.ServiceInstance {
 	lists.Lock()
 	defer lists.Unlock()
-	return instances(lists.urls[d.address])
+	return instances(app, lists.urls[d.address])
 }
 
 func (d *discovery) AddListener(l registry.ServiceInstancesChangedListener) error {
@@ -54,14 +56,17 @@ func (d *discovery) AddListener(l registry.ServiceInstancesChangedListener) erro
 	return nil
 }
 
-// instances are providers as an application-level registry knows them: what is the
-// instance's is in its metadata, the rest in the service info.
-func instances(urls []*common.URL) (out []registry.ServiceInstance) {
+// instances are an application's providers as an application-level registry knows them:
+// what is the instance's is in its metadata, the rest in the service info.
+func instances(app string, urls []*common.URL) (out []registry.ServiceInstance) {
 	for _, u := range urls {
+		if u.GetParam(constant.ApplicationKey, "") != app {
+			continue
+		}
 		host, portText, _ := net.SplitHostPort(u.Location)
 		port, _ := strconv.Atoi(portText)
 		i := &registry.DefaultServiceInstance{
-			ID: u.Location, ServiceName: "order", Host: host, Port: port, Enable: true, Healthy: true, Tag: u.GetParam(constant.Tagkey, ""),
+			ID: u.Location, ServiceName: app, Host: host, Port: port, Enable: true, Healthy: true, Tag: u.GetParam(constant.Tagkey, ""),
 			Metadata: map[string]string{
 				constant.ServiceInstanceEndpoints:             fmt.Sprintf(`[{"port":%d,"protocol":%q}]`, port, u.Protocol),
 				constant.MetadataStorageTypePropertyName:      constant.RemoteMetadataStorageType,
@@ -103,8 +108,31 @@ func (metadataReport) GetAppMetadata(app, address string) (*info.MetadataInfo, e
 	return m, nil
 }
 
-// GetServiceAppMapping knows one application. dubbo-go asks any report that there
-// is, whichever registry a reference has.
-func (metadataReport) GetServiceAppMapping(string, string, mapping.MappingListener) (*gxset.HashSet, error) {
-	return gxset.NewSet("order"), nil
+// mapped are the applications that offer the service, and who hears of others.
+var mapped = struct {
+	sync.Mutex
+	apps      []any
+	listeners []mapping.MappingListener
+}{apps: []any{"order"}}
+
+// GetServiceAppMapping knows one service. dubbo-go asks any report that there is,
+// whichever registry a reference has.
+func (metadataReport) GetServiceAppMapping(_, _ string, l mapping.MappingListener) (*gxset.HashSet, error) {
+	mapped.Lock()
+	defer mapped.Unlock()
+	if l != nil && !slices.Contains(mapped.listeners, l) {
+		mapped.listeners = append(mapped.listeners, l)
+	}
+	return gxset.NewSet(mapped.apps...), nil
+}
+
+// mapApplications says that these applications offer the service.
+func mapApplications(apps ...any) {
+	mapped.Lock()
+	mapped.apps = apps
+	listeners := slices.Clone(mapped.listeners)
+	mapped.Unlock()
+	for _, l := range listeners {
+		_ = l.OnEvent(registry.NewServiceMappingChangedEvent(service, gxset.NewSet(apps...)))
+	}
 }

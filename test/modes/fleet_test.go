@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -260,7 +261,18 @@ func list(address string, providers ...*provider) {
 		s.tell(urls)
 	}
 	for _, l := range applications {
-		_ = l.OnEvent(registry.NewServiceInstancesChangedEvent("order", instances(urls)))
+		tellApplications(l, urls)
+	}
+	for _, l := range slices.Backward(applications) { // a registry promises no order
+		tellApplications(l, urls)
+	}
+}
+
+// tellApplications tells of the applications that a listener is there for.
+func tellApplications(l registry.ServiceInstancesChangedListener, urls []*common.URL) {
+	for _, app := range l.GetServiceNames().Values() {
+		name := app.(string)
+		_ = l.OnEvent(registry.NewServiceInstancesChangedEvent(name, instances(name, urls)))
 	}
 }
 
