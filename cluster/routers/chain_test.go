@@ -140,6 +140,32 @@ func TestDeletedAndPublished(t *testing.T) {
 	})
 }
 
+// TestDeletedUnreadable: a rule that the centre says is deleted is gone, though the
+// centre cannot be asked for it any more.
+func TestDeletedUnreadable(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		center := useCenter(t)
+		key := service + "::" + constant.ConditionRouterRuleSuffix
+		center.put(key, onlyA)
+		list := invokers("a", "b")
+		chain(t, reference(), func(c *Chain) {
+			c.Set(list)
+			if got := regions(c.Route(list, call())); !slices.Equal(got, []string{"a"}) {
+				t.Fatalf("at first %v, want a", got)
+			}
+			center.mu.Lock()
+			center.down = true
+			center.mu.Unlock()
+			center.put(key, "")
+			synctest.Wait()
+			if got := regions(c.Route(list, call())); len(got) != 2 || c.Active() {
+				t.Errorf("after the delete %v, active %t; want both, nothing active", got, c.Active())
+			}
+		})
+		synctest.Wait()
+	})
+}
+
 // TestFirstCall: a rule that is there at the start holds for the first call.
 func TestFirstCall(t *testing.T) {
 	center := useCenter(t)
@@ -236,7 +262,11 @@ func TestOwn(t *testing.T) {
 			c.Set(list)
 			c.Set(list[:2])
 			synctest.Wait()
-			left := c.Route(list, call())
+			inv := call()
+			left := c.Route(list, inv)
+			if off, _ := inv.GetAttribute(constant.RouterCacheDisable); off != true {
+				t.Error("routers may look into a cache of dubbo-go's, which is not there")
+			}
 			if !slices.Equal(order, []string{"first", "second"}) || !slices.Equal(regions(left), []string{"b"}) {
 				t.Errorf("ran %v, left %v", order, regions(left))
 			}
@@ -268,17 +298,18 @@ func TestStatic(t *testing.T) {
 	for name, tc := range map[string]struct {
 		rule *global.RouterConfig
 		want []string
+		runs bool // one router does, for the rule is meant for it
 	}{
-		"service":              {rule("service", service, " => region=a"), []string{"a"}},
-		"service, no key":      {rule("service", "", " => region=a"), []string{"a"}},
-		"another service":      {rule("service", "com.shop.User", " => region=a"), []string{"a", "b"}},
-		"application":          {rule("application", "gateway", " => region=b"), []string{"b"}},
-		"not enabled":          {off, []string{"a", "b"}},
-		"not valid":            {invalid, []string{"a", "b"}},
-		"a tag rule":           {&global.RouterConfig{Scope: "application", Key: "order", Tags: []global.Tag{{Name: "gray"}}}, []string{"a", "b"}},
-		"nothing":              {nil, []string{"a", "b"}},
-		"a condition on who":   {rule("service", service, "application=gateway => region=b"), []string{"b"}},
-		"a condition on other": {rule("service", service, "application=cart => region=b"), []string{"a", "b"}},
+		"service":              {rule("service", service, " => region=a"), []string{"a"}, true},
+		"service, no key":      {rule("service", "", " => region=a"), []string{"a"}, true},
+		"another service":      {rule("service", "com.shop.User", " => region=a"), []string{"a", "b"}, false},
+		"application":          {rule("application", "gateway", " => region=b"), []string{"b"}, true},
+		"not enabled":          {off, []string{"a", "b"}, false},
+		"not valid":            {invalid, []string{"a", "b"}, false},
+		"a tag rule":           {&global.RouterConfig{Scope: "application", Key: "order", Tags: []global.Tag{{Name: "gray"}}}, []string{"a", "b"}, false},
+		"nothing":              {nil, []string{"a", "b"}, false},
+		"a condition on who":   {rule("service", service, "application=gateway => region=b"), []string{"b"}, true},
+		"a condition on other": {rule("service", service, "application=cart => region=b"), []string{"a", "b"}, true},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			center := useCenter(t)
@@ -287,6 +318,13 @@ func TestStatic(t *testing.T) {
 				c.Set(list)
 				if got := regions(c.Route(list, call())); !slices.Equal(got, tc.want) {
 					t.Errorf("%s: %v, want %v", name, got, tc.want)
+				}
+				running := 0
+				if p := c.running.Load(); p != nil {
+					running = len(*p)
+				}
+				if want := map[bool]int{true: 1}[tc.runs]; running != want {
+					t.Errorf("%s: %d routers run, want %d", name, running, want)
 				}
 				if name != "service" {
 					return

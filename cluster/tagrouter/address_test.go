@@ -77,6 +77,7 @@ var addressTable = []struct {
 	{"234e:00:4567:0000:0:0:3d:*", "[234e:0:4567::3d:ee]:90", true, ""},
 	{"FD00:0:0:0:0:0:0:*", "[fd00::1]:90", true, "compares the text of a part"},
 	{"10.0.0.1", "[::ffff:10.0.0.1]:90", true, ""},
+	{"::ffff:10.0.0.1", "10.0.0.1:90", true, "takes what is behind the first colon for a port"},
 	// Names. Java resolves them, of the instance and of the expression; here nothing
 	// waits for DNS, and a name is the text that the instance registered.
 	{"order-0.order", "order-0.order:20880", true, "takes it for a wrong IPv4 pattern"},

@@ -227,6 +227,35 @@ func TestStaticRule(t *testing.T) {
 	}
 }
 
+// TestStaticMatch: the conditions of dubbogo.yml are those of rules, each under its own
+// name, in both ways.
+func TestStaticMatch(t *testing.T) {
+	list := fleet(":u?env=gray :u?env=grayish :u?env=x :u")
+	for _, tc := range []struct {
+		match common.StringMatch
+		want  string
+	}{
+		{common.StringMatch{Exact: "gray"}, "0"},
+		{common.StringMatch{Prefix: "gray"}, "0 1"},
+		{common.StringMatch{Regex: "gray.+"}, "1"},
+		{common.StringMatch{Wildcard: "*"}, "0 1 2"},
+		{common.StringMatch{Noempty: "true"}, "0 1 2"},
+		{common.StringMatch{Empty: "true"}, "3"},
+	} {
+		r, err := StaticRule(&global.RouterConfig{Key: provider, Tags: []global.Tag{{Name: "gray", Match: []*common.ParamMatch{{Key: "env", Value: tc.match}}}}})
+		if err != nil {
+			t.Errorf("%+v: %v", tc.match, err)
+			continue
+		}
+		for _, java := range []bool{false, true} {
+			d, err := Build(list, Options{Ramp: ramp, Rules: func(string) *Rule { return r }, Java: java}).Route("gray", true)
+			if err != nil || served(list, d) != tc.want {
+				t.Errorf("%+v, java %t: %s, %v; want %s", tc.match, java, served(list, d), err, tc.want)
+			}
+		}
+	}
+}
+
 // FuzzDecodeRule: whatever the text, either it is no rule, or it has faults that
 // name the application, or it is a rule by which a fleet can be routed.
 func FuzzDecodeRule(f *testing.F) {

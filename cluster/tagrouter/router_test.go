@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	dubbotag "dubbo.apache.org/dubbo-go/v3/cluster/router/tag"
 	"dubbo.apache.org/dubbo-go/v3/common"
 	"dubbo.apache.org/dubbo-go/v3/common/extension"
 	"dubbo.apache.org/dubbo-go/v3/protocol/base"
@@ -218,6 +219,10 @@ func TestRegistered(t *testing.T) {
 	old := *conf.Current()
 	t.Cleanup(func() { conf.Set(old) })
 	u := common.NewURLWithOptions(common.WithProtocol("consumer"))
+	builtin, err := dubbotag.NewTagRouterFactory().NewPriorityRouter(u)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for mode, ours := range map[conf.Mode]bool{conf.Enforce: true, conf.Observe: false, conf.Off: false} {
 		c := conf.Default()
 		c.Mode = mode
@@ -227,8 +232,8 @@ func TestRegistered(t *testing.T) {
 			t.Errorf("%s: %v", mode, err)
 			continue
 		}
-		if _, is := r.(*Router); is != ours {
-			t.Errorf("%s: the router is %T", mode, r)
+		if _, is := r.(*Router); is != ours || r.Priority() != builtin.Priority() {
+			t.Errorf("%s: the router is %T with priority %d, the built-in has %d", mode, r, r.Priority(), builtin.Priority())
 		}
 	}
 }

@@ -31,14 +31,37 @@ func TestImmutable(t *testing.T) {
 
 func TestSummaries(t *testing.T) {
 	for _, tc := range []struct {
-		fleet           string
-		available, base bool
-		pools           int
-	}{{"", false, false, 0}, {"gray:u", true, false, 2}, {"gray:c :o", false, true, 2}, {"gray:c :u", true, true, 2}} {
+		fleet                     string
+		available, base, untagged bool
+		pools                     int
+	}{{"", false, false, false, 0}, {"gray:u", true, false, true, 2}, {"gray:c :o", false, true, false, 2}, {"gray:c :u", true, true, false, 2}} {
 		s := Build(fleet(tc.fleet), Options{Ramp: ramp})
-		if s.Available() != tc.available || s.HasBaseline() != tc.base || len(s.Pools()) != tc.pools {
-			t.Errorf("%q: available %t, baseline %t, %d pools; want %t, %t, %d", tc.fleet, s.Available(), s.HasBaseline(), len(s.Pools()), tc.available, tc.base, tc.pools)
+		if s.Available() != tc.available || s.HasBaseline() != tc.base || s.Untagged() != tc.untagged || len(s.Pools()) != tc.pools {
+			t.Errorf("%q: available %t, baseline %t, untagged %t, %d pools; want %t, %t, %t, %d",
+				tc.fleet, s.Available(), s.HasBaseline(), s.Untagged(), len(s.Pools()), tc.available, tc.base, tc.untagged, tc.pools)
 		}
+	}
+}
+
+// TestLevel: a decision knows all instances of its level, in whatever state, and those
+// of no other.
+func TestLevel(t *testing.T) {
+	list := fleet("gray:u gray:c gray:o :u")
+	d, err := Build(list, Options{Ramp: ramp}).Route("gray", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n, want := range []bool{true, true, true, false} {
+		if got := d.Holds(list[n]); got != want {
+			t.Errorf("instance %d is of the level: %t, want %t", n, got, want)
+		}
+	}
+	if usable, staying := d.Left(); usable != 1 || staying != 2 {
+		t.Errorf("%d usable, %d stay; want 1 and 2", usable, staying)
+	}
+	list[0].SetOutlier(true)
+	if usable, staying := d.Left(); usable != 0 || staying != 2 {
+		t.Errorf("%d usable, %d stay once the usable one fails; want 0 and 2", usable, staying)
 	}
 }
 

@@ -317,15 +317,18 @@ var table = []row{
 // be missing.
 func TestRefusalSaysWhy(t *testing.T) {
 	for _, tc := range []struct {
-		fleet, wanted string
-		force         bool
-		want          string
+		fleet, rules, wanted string
+		force                bool
+		want                 string
 	}{
-		{":u", "gray", true, `for tag "gray": no instance of it, and dubbo.force.tag forbids to fall back`},
-		{"blue:u", "gray", false, `for tag "gray": no instance of it, nor a baseline`},
-		{"blue:u", "blue|x", true, `for tag "blue|x": no instance of it, and dubbo.force.tag forbids to fall back`},
+		{":u", "", "gray", true, `for tag "gray": no instance of it, and dubbo.force.tag forbids to fall back`},
+		{"blue:u", "", "gray", false, `for tag "gray": no instance of it, nor a baseline`},
+		{":u", "gray: 10.9.9.9; force", "gray", false, `for tag "gray": no instance of it, and the rule of "order" forbids to fall back`},
+		{"gray:u", "", "", false, `without tag: only tagged instances are left`},
+		{"", "", "", false, `: no instance is registered`},
+		{"blue:u", "", "blue|x", true, `for tag "blue|x": no instance of it, and dubbo.force.tag forbids to fall back`},
 	} {
-		_, err := Build(fleet(tc.fleet), Options{Ramp: ramp}).Route(tc.wanted, tc.force)
+		_, err := Build(fleet(tc.fleet), Options{Ramp: ramp, Rules: rulesOf(t, tc.rules), BaselineSeen: true}).Route(tc.wanted, tc.force)
 		if err == nil || !strings.HasSuffix(err.Error(), tc.want) {
 			t.Errorf("%s of %q, force %t: %v, want %s", tc.wanted, tc.fleet, tc.force, err, tc.want)
 		}

@@ -9,6 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"dubbo.apache.org/dubbo-go/v3/common/extension"
+
 	"github.com/graylane/graylane/cluster/endpoint"
 )
 
@@ -120,5 +122,24 @@ func TestWeightRatio(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestAskedAgain: a policy that names an endpoint without weight is asked again among
+// those that have one, and gets its way, in short lists and in long ones.
+func TestAskedAgain(t *testing.T) {
+	for _, n := range []int{4, 40} {
+		pool, _ := build(make([]spec, n))
+		all := make([]int, n-1)
+		for i := range all {
+			all[i] = i
+		}
+		for want, p := range map[int]*endpoint.Pool{n - 1: pool, n - 2: drained(pool, all...)} {
+			for i := range 50 {
+				if e := PickBy(extension.GetLoadbalance("user-last"), p, keyOf(i)); e != p.All()[want] {
+					t.Fatalf("of %d: chose %s, want number %d", n, e.Address, want)
+				}
+			}
+		}
 	}
 }

@@ -243,6 +243,39 @@ func TestTruth(t *testing.T) {
 	}
 }
 
+// TestBeforeTheFirstAnswer: what a consumer that has just started makes of a provider
+// that was there before it, while no answer has told its age: one whose clock is ahead
+// is taken for new, and grows older by the consumer's clock; one whose clock is behind
+// by more than its window is taken for warm.
+func TestBeforeTheFirstAnswer(t *testing.T) {
+	const window = 120 * time.Second
+	for _, tc := range []struct {
+		skew                time.Duration
+		first, quarter, end float64 // factor at once, after a quarter of the window, at its end
+	}{{time.Hour, 0.1, 0.25, 1}, {-time.Hour, 1, 1, 1}, {0, 0.5, 0.75, 1}} {
+		synctest.Test(t, func(t *testing.T) {
+			time.Sleep(24 * time.Hour)
+			c := newCaller(endpoint.Ramp{Exponent: 1, Floor: 0.1, Boost: 1.5}, 0, rand.New(rand.NewPCG(1, 1)))
+			fleet := fleetOf(9, 3*time.Hour, window, 0)
+			fleet[8].ready, fleet[8].skew = time.Now().Add(-window/2), tc.skew
+			for _, s := range fleet {
+				c.see(s, false)
+			}
+			begin := time.Now()
+			for _, m := range []struct {
+				at   time.Duration
+				want float64
+			}{{0, tc.first}, {window / 4, tc.quarter}, {window, tc.end}} {
+				time.Sleep(m.at - time.Since(begin))
+				p := c.current(fleet)
+				if got := p.Factor(p.All()[8]); math.Abs(got-m.want) > 1e-9 {
+					t.Errorf("skew %v, after %v: factor %v, want %v", tc.skew, m.at, got, m.want)
+				}
+			}
+		})
+	}
+}
+
 // TestManyCallers: 200 consumers with clocks of their own (± 30 minutes, as have
 // the providers: up to one hour apart), 5 to 20 calls a second each; a newcomer
 // joins nine warm providers. 120 of the consumers are there before it and hear of

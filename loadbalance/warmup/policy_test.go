@@ -350,6 +350,25 @@ func TestTwoChoices(t *testing.T) {
 	if share := float64(got) / picks; math.Abs(share-0.25) > 5*math.Sqrt(0.25*0.75/picks) {
 		t.Errorf("the busy one of two got %.3f, want 0.25", share)
 	}
+
+	// One call of a newcomer that may have a tenth is more than five of a warm one: it
+	// is taken only when both draws name it, (1/21)^2 of the time, and has 0 to 31 then.
+	pool, _ = build([]spec{{100, 0, 0}, {100, 0, 0}, {100, 0, time.Hour}})
+	for n, calls := range []int{5, 5, 1} {
+		for range calls {
+			pool.All()[n].Begin(true)
+			defer pool.All()[n].End(endpoint.Answered)
+		}
+	}
+	got = 0
+	for n := range 3_000 {
+		if PickBy(extension.GetLoadbalance(constant.LoadBalanceKeyP2C), pool, keyOf(n)) == pool.All()[2] {
+			got++
+		}
+	}
+	if mean := 3_000.0 / 21 / 21; math.Abs(float64(got)-mean) > 5*math.Sqrt(mean) {
+		t.Errorf("a newcomer that is busy for its share got %d of 3,000, want %.0f", got, mean)
+	}
 }
 
 // TestHashing: while nothing warms up, a key goes where dubbo-go's own balancer
