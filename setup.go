@@ -27,6 +27,7 @@ import (
 	"github.com/graylane/graylane/internal/conf"
 	"github.com/graylane/graylane/internal/fatal"
 	"github.com/graylane/graylane/internal/lateanswer"
+	"github.com/graylane/graylane/internal/line"
 	"github.com/graylane/graylane/internal/meta"
 	"github.com/graylane/graylane/loadbalance/warmup"
 	"github.com/graylane/graylane/registry/lifecycle"
@@ -35,7 +36,7 @@ import (
 const name = "graylane"
 
 // init takes the places that dubbo-go asks for before any setting is known: the
-// protocol `registry`, the post-processor, and its own once-only shutdown set-up,
+// protocols `registry` and `dubbo`, the post-processor, and its own once-only shutdown set-up,
 // which would otherwise install a second signal handler.
 func init() {
 	if Mode(os.Getenv(EnvMode)) == Off {
@@ -46,6 +47,7 @@ func init() {
 	}
 	lifecycle.InitShutdown()
 	extension.SetProtocol(constant.RegistryProtocol, func() base.Protocol { return theProtocol })
+	extension.SetProtocol(constant.DubboProtocol, line.Protocol)
 	extension.SetConfigPostProcessor(name, processor{})
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"dubbo.apache.org/dubbo-go/v3/cluster/directory/static"
 	"dubbo.apache.org/dubbo-go/v3/common"
+	"dubbo.apache.org/dubbo-go/v3/common/constant"
 	"dubbo.apache.org/dubbo-go/v3/protocol/base"
 	"dubbo.apache.org/dubbo-go/v3/protocol/result"
 
@@ -186,5 +187,25 @@ func TestWarmingMark(t *testing.T) {
 				t.Errorf("%s, mark %q: age %v, want %v", protocol, tc.state, i.Age(), tc.age)
 			}
 		}
+	}
+}
+
+// TestGenericMark: dubbo-go's filter for generic calls drops the trailer, so that an
+// answer without a mark does not say that the instance is warm.
+func TestGenericMark(t *testing.T) {
+	r := newRig(t, constant.TriProtocol)
+	r.url.SubURL.SetParam(constant.GenericKey, "true")
+	r.Invoker = New(r, r)
+	t.Cleanup(r.view.close)
+	n := newNode(t, "", "")
+	i := endpoint.Shared.Acquire(n.e.Address, incarnationOf(addresses.Add(1)), "order", endpoint.Birth{Start: time.Now(), Window: time.Minute})
+	t.Cleanup(func() { endpoint.Shared.Release(i) })
+	n.e = &endpoint.Endpoint{Instance: i, Invoker: n, Weight: 100}
+	r.set(n)
+	if err := r.call(nil); err != nil {
+		t.Fatal(err)
+	}
+	if i.Warm() || i.Calibrated() {
+		t.Errorf("warm %t, calibrated %t: nobody said anything", i.Warm(), i.Calibrated())
 	}
 }

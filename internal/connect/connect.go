@@ -33,9 +33,15 @@ type Invoker struct {
 	base.Invoker
 	address string
 	dubbo   bool
+	stuck   func() <-chan struct{} // see Lines
 
-	client, dial flight
+	client, dial Flight
 }
+
+// Lines is set by the package that makes dubbo-go's clients over dubbo, if there is one.
+// It returns a function, or nil: a channel that is closed once the client of the
+// address, which can be asked now, will never answer any more; nil if there is none.
+var Lines func(address string) (stuck func() <-chan struct{}) //nolint:gochecknoglobals // set by an init: who asks must not link the protocol
 
 // New returns i with a way to ask for its connection; i itself if it is of a
 // protocol that is not known here.
@@ -46,7 +52,11 @@ func New(i base.Invoker) base.Invoker {
 	}
 	switch u.Protocol {
 	case constant.DubboProtocol:
-		return &Invoker{Invoker: i, address: u.Location, dubbo: true}
+		c := &Invoker{Invoker: i, address: u.Location, dubbo: true}
+		if Lines != nil {
+			c.stuck = Lines(u.Location)
+		}
+		return c
 	case constant.TriProtocol:
 		return &Invoker{Invoker: i, address: u.Location}
 	}
@@ -76,37 +86,54 @@ func (i *Invoker) Ready(within time.Duration) error {
 	}()
 	if !i.dubbo {
 		late.Reset(within)
-		return i.await(i.dial.join(i.look), nil, late)
+		return i.await(i.dial.Join(i.look, nil), nil, late)
 	}
-	asked := i.client.join(i.ask)
+	asked := i.client.Join(i.ask, i.vain())
 	late.Reset(min(grace, within))
 	select {
-	case <-asked.done:
-		return asked.err
+	case <-asked.Done:
+		return asked.Err
+	case <-asked.vain:
+		return i.gaveUp()
 	case <-late.C:
 	}
 	// It is connecting, and would go on for 3 seconds where nobody listens.
 	late.Reset(within)
-	if err := i.await(i.dial.join(i.look), asked, late); err != nil {
+	if err := i.await(i.dial.Join(i.look, nil), asked, late); err != nil {
 		return err
 	}
 	return i.await(asked, nil, late)
 }
 
 // await waits for an answer; a second question that is answered yes will do as well.
-func (i *Invoker) await(q, second *question, late *time.Timer) error {
+func (i *Invoker) await(q, second *Question, late *time.Timer) error {
 	var other <-chan struct{}
 	if second != nil {
-		other = second.done
+		other = second.Done
 	}
 	select {
-	case <-q.done:
-		return q.err
+	case <-q.Done:
+		return q.Err
+	case <-q.vain:
+		return i.gaveUp()
 	case <-other:
-		return second.err
+		return second.Err
 	case <-late.C:
 		return fmt.Errorf("%w to %s in time", ErrUnreachable, i.address)
 	}
+}
+
+// vain is closed once the client that is asked now will never answer.
+func (i *Invoker) vain() <-chan struct{} {
+	if i.stuck == nil {
+		return nil
+	}
+	return i.stuck()
+}
+
+// gaveUp is the error of those who asked a client that will never answer.
+func (i *Invoker) gaveUp() error {
+	return fmt.Errorf("%w to %s: dubbo-go's client is stuck", ErrUnreachable, i.address)
 }
 
 // look reports whether the address takes a connection.
@@ -137,31 +164,3 @@ var timers = sync.Pool{New: func() any { //nolint:gochecknoglobals // a pool
 	t.Stop()
 	return t
 }}
-
-// flight is a question that is asked by one and answered to all who join meanwhile.
-type flight struct {
-	mu  sync.Mutex
-	now *question // nil while nobody asks
-}
-
-type question struct {
-	done chan struct{} // closed with the answer
-	err  error
-}
-
-func (f *flight) join(ask func() error) *question {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.now == nil {
-		q := &question{done: make(chan struct{})}
-		f.now = q
-		go func() {
-			q.err = ask()
-			f.mu.Lock()
-			f.now = nil
-			f.mu.Unlock()
-			close(q.done)
-		}()
-	}
-	return f.now
-}

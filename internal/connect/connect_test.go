@@ -55,7 +55,7 @@ func newSlow(t *testing.T, up bool) (*slow, *Invoker, net.Listener) {
 func TestOneAsksForAll(t *testing.T) {
 	s, i, _ := newSlow(t, true)
 	const calls = 100
-	first := i.client.join(i.ask)
+	first := i.client.Join(i.ask, nil)
 	errs := make(chan error, calls)
 	var begun sync.WaitGroup
 	for range calls {
@@ -66,7 +66,7 @@ func TestOneAsksForAll(t *testing.T) {
 		}()
 	}
 	begun.Wait()
-	if again := i.client.join(i.ask); again != first {
+	if again := i.client.Join(i.ask, nil); again != first {
 		t.Error("a second question while the first is open")
 	}
 	close(s.let)
@@ -75,7 +75,7 @@ func TestOneAsksForAll(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	<-first.done
+	<-first.Done
 }
 
 // A call waits for as long as it may, then says why; the client goes on.
@@ -88,13 +88,39 @@ func TestWaitIsBounded(t *testing.T) {
 	if err := i.Ready(time.Minute); !errors.Is(err, syscall.ECONNREFUSED) || !errors.Is(err, ErrUnreachable) {
 		t.Errorf("nobody listens: %v", err)
 	}
-	asked := i.client.join(i.ask)
+	asked := i.client.Join(i.ask, nil)
 	close(s.let)
-	<-asked.done
-	if !errors.Is(asked.err, ErrUnreachable) {
-		t.Errorf("a client that panics: %v", asked.err)
+	<-asked.Done
+	if !errors.Is(asked.Err, ErrUnreachable) {
+		t.Errorf("a client that panics: %v", asked.Err)
 	}
 	if n := s.asked.Load(); n != 1 {
 		t.Errorf("asked %d times, want once: it was still at it", n)
 	}
+}
+
+// A client that will never answer is waited for no longer, and the next question is
+// asked anew.
+func TestVainQuestion(t *testing.T) {
+	s, i, _ := newSlow(t, true)
+	stuck := make(chan struct{})
+	i.stuck = func() <-chan struct{} { return stuck }
+	first := i.client.Join(i.ask, i.vain())
+	waits := make(chan error, 1)
+	go func() { waits <- i.Ready(time.Minute) }()
+	close(stuck)
+	if err := <-waits; !errors.Is(err, ErrUnreachable) {
+		t.Errorf("got %v", err)
+	}
+	i.stuck = func() <-chan struct{} { return nil } // there is another client
+	next := i.client.Join(i.ask, i.vain())
+	if next == first {
+		t.Error("the next one waits as well")
+	}
+	close(s.let)
+	<-first.Done // it does not take the other's place
+	if err := i.Ready(time.Minute); err != nil {
+		t.Error(err)
+	}
+	<-next.Done
 }

@@ -55,34 +55,58 @@ func reset(c net.Conn) {
 	_ = c.Close()
 }
 
+// pass hands on to an address what comes, and what it says.
+func pass(c net.Conn, addr string) {
+	p, err := net.Dial("tcp", addr)
+	if err != nil {
+		return
+	}
+	go func() {
+		_, _ = io.Copy(p, c)
+		_ = p.Close()
+	}()
+	_, _ = io.Copy(c, p)
+}
+
+// onHeaders serves HTTP/2 up to the headers of each request, which f gets; it ends when
+// that says no.
+func onHeaders(c net.Conn, f func(fr *http2.Framer, h *http2.MetaHeadersFrame) (more bool)) {
+	if _, err := io.ReadFull(c, make([]byte, len(http2.ClientPreface))); err != nil {
+		return
+	}
+	fr := http2.NewFramer(c, c)
+	fr.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
+	if fr.WriteSettings() != nil {
+		return
+	}
+	for {
+		frame, err := fr.ReadFrame()
+		if err != nil {
+			return
+		}
+		switch h := frame.(type) {
+		case *http2.SettingsFrame:
+			if !h.IsAck() {
+				_ = fr.WriteSettingsAck()
+			}
+		case *http2.MetaHeadersFrame:
+			if !f(fr, h) {
+				return
+			}
+		}
+	}
+}
+
 // onCall serves Triple until a call's headers have come, then leaves the rest to f.
 // Health watches are left alone.
 func onCall(f func(c net.Conn, fr *http2.Framer, stream uint32)) func(net.Conn) {
 	return func(c net.Conn) {
-		if _, err := io.ReadFull(c, make([]byte, len(http2.ClientPreface))); err != nil {
-			return
-		}
-		fr := http2.NewFramer(c, c)
-		fr.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
-		if fr.WriteSettings() != nil {
-			return
-		}
-		for {
-			frame, err := fr.ReadFrame()
-			if err != nil {
-				return
+		onHeaders(c, func(fr *http2.Framer, h *http2.MetaHeadersFrame) bool {
+			if strings.HasSuffix(h.PseudoValue("path"), "/Call") {
+				f(c, fr, h.StreamID)
 			}
-			switch h := frame.(type) {
-			case *http2.SettingsFrame:
-				if !h.IsAck() {
-					_ = fr.WriteSettingsAck()
-				}
-			case *http2.MetaHeadersFrame:
-				if strings.HasSuffix(h.PseudoValue("path"), "/Call") {
-					f(c, fr, h.StreamID)
-				}
-			}
-		}
+			return true
+		})
 	}
 }
 

@@ -242,6 +242,14 @@ func awaitCaller(t *testing.T, functions ...string) {
 	}
 }
 
+// connections has clients that are made until it is undone make so many connections.
+func connections(n int) (undo func()) {
+	c := *getty.GetDefaultClientConfig()
+	c.ConnectionNum = n
+	getty.SetClientConf(c)
+	return func() { getty.SetClientConf(*getty.GetDefaultClientConfig()) }
+}
+
 // impatient has clients that are made until it is undone make so many connections, and
 // give one up on which nothing came for 200 ms.
 func impatient(connections int) (undo func()) {

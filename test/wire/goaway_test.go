@@ -3,43 +3,26 @@
 package wire
 
 import (
-	"io"
 	"net"
 	"strings"
 	"testing"
 	"time"
 
 	"golang.org/x/net/http2"
-	"golang.org/x/net/http2/hpack"
 )
 
 // watchReset resets the connection that a health watch comes over, which dubbo-go does
 // not start again, so that a call is the first stream of the next one.
-func watchReset(f func(c net.Conn, fr *http2.Framer, stream uint32)) func(net.Conn) {
+func watchReset(f func(fr *http2.Framer)) func(net.Conn) {
 	return func(c net.Conn) {
-		if _, err := io.ReadFull(c, make([]byte, len(http2.ClientPreface))); err != nil {
-			return
-		}
-		fr := http2.NewFramer(c, c)
-		fr.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
-		if fr.WriteSettings() != nil {
-			return
-		}
-		for {
-			frame, err := fr.ReadFrame()
-			if err != nil {
-				return
-			}
-			h, ok := frame.(*http2.MetaHeadersFrame)
-			switch {
-			case !ok:
-			case strings.HasSuffix(h.PseudoValue("path"), "/Watch"):
+		onHeaders(c, func(fr *http2.Framer, h *http2.MetaHeadersFrame) bool {
+			if strings.HasSuffix(h.PseudoValue("path"), "/Watch") {
 				reset(c)
-				return
-			default:
-				f(c, fr, h.StreamID)
+				return false
 			}
-		}
+			f(fr)
+			return true
+		})
 	}
 }
 
@@ -49,7 +32,7 @@ func TestGoAwayOfTheFirstStream(t *testing.T) {
 	must(instance())(t)
 	for n, k := range triple {
 		t.Run(k.String(), func(t *testing.T) {
-			addr, _ := listen(t, watchReset(func(_ net.Conn, fr *http2.Framer, _ uint32) {
+			addr, _ := listen(t, watchReset(func(fr *http2.Framer) {
 				_ = fr.WriteGoAway(0, http2.ErrCodeEnhanceYourCalm, nil)
 			}))
 			e := lane(t, k.refer(t, "graylane.goaway", addr, "1s"), incarnation(12000+n))

@@ -25,6 +25,7 @@ func TestLateAnswer(t *testing.T) {
 				<-release[in]
 				return in, nil
 			})
+			defer connections(1)() // the late answer comes over the one that the others are on
 			r := newReference(t, k, p.name, "20s", lane(t, connect.New(k.refer(t, p.name, p.addr, "20s")), incarnation(7000+n)))
 			other := make(chan error, 1)
 			go func() {
