@@ -58,7 +58,7 @@ kitex = cp test/bench/kitex/go.mod $(RAW)/kitex.mod && cp test/bench/kitex/go.su
 
 # The parts take turns, so that a machine that gets slower for a while slows all.
 .PHONY: bench
-bench: $(BENCHSTAT) ## all targets beside plain dubbo-go and Kitex, into docs/benchmarks.md (15 minutes)
+bench: $(BENCHSTAT) ## all targets beside plain dubbo-go and Kitex, into docs/benchmarks.md (20 minutes)
 	@rm -rf $(RAW) && mkdir -p $(RAW)
 	go test -c -o $(RAW)/grid.test ./test/bench
 	go test -c -o $(RAW)/push.test ./cluster/lossless
@@ -69,7 +69,7 @@ bench: $(BENCHSTAT) ## all targets beside plain dubbo-go and Kitex, into docs/be
 	  echo "round $$round of $(BENCHROUNDS)"; \
 	  $(RAW)/kitex.test -test.run '^$$' -test.bench . -test.benchtime $(BENCHTIME) >>$(RAW)/kitex.txt; \
 	  (cd test/bench && $(RAW)/grid.test -test.run '^$$' -test.bench '^BenchmarkCall$$' -test.benchtime $(BENCHTIME)) >>$(RAW)/call.txt; \
-	  (cd test/bench && $(RAW)/grid.test -test.run '^$$' -test.bench '^BenchmarkCall$$/^variant=(floor|graylane|routers)$$' -test.count 2 -test.benchtime $(BENCHTIME)) >>$(RAW)/call.txt; \
+	  (cd test/bench && $(RAW)/grid.test -test.run '^$$' -test.bench '^BenchmarkCall$$/^variant=(floor|graylane|routers)$$' -test.count 5 -test.benchtime $(BENCHTIME)) >>$(RAW)/call.txt; \
 	  $(RAW)/push.test -test.run '^$$' -test.bench '^Benchmark(Push|RuleChange)$$' -test.benchtime $(BENCHTIME) >>$(RAW)/push.txt; \
 	done
 	$(RAW)/grid.test -test.run '^$$' -test.bench 'Plain|Build' -test.benchtime 20ms -test.count 3 >$(RAW)/grid.txt
