@@ -106,7 +106,7 @@ func BenchmarkEvents(b *testing.B) {
 	} {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {
-				wire.made, wire.bad, wire.n, wire.slow = map[string]*fakeInvoker{}, map[string]int{}, map[string]int{}, map[string]time.Duration{}
+				newWire()
 				u := registryURL()
 				d := newDirectory(u)
 				d.newSource(u, u.SubURL)

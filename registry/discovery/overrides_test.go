@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -298,25 +299,40 @@ func TestOverrideOfNoUse(t *testing.T) {
 	})
 }
 
+// tap is the logger of the process. It is set once, since goroutines that a former test
+// has left may be reading it.
+type tap struct {
+	logger.Logger
+	to atomic.Pointer[warnings]
+}
+
+var log tap
+
+func init() {
+	logger.SetLoggerLevel("error")
+	log.Logger = logger.GetLogger()
+	logger.SetLogger(&log)
+}
+
+func (l *tap) Warnf(format string, args ...any) {
+	if w := l.to.Load(); w != nil {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.lines = append(w.lines, fmt.Sprintf(format, args...))
+	}
+}
+
 // warnings are the lines that the log gets meanwhile.
 type warnings struct {
-	logger.Logger
 	mu    sync.Mutex
 	lines []string
 }
 
-func (w *warnings) Warnf(format string, args ...any) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.lines = append(w.lines, fmt.Sprintf(format, args...))
-}
-
 func listen(t *testing.T) *warnings {
 	t.Helper()
-	old := logger.GetLogger()
-	w := &warnings{Logger: old}
-	logger.SetLogger(w)
-	t.Cleanup(func() { logger.SetLogger(old) })
+	w := &warnings{}
+	log.to.Store(w)
+	t.Cleanup(func() { log.to.Store(nil) })
 	return w
 }
 

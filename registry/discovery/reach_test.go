@@ -102,7 +102,7 @@ func (r *hungRegistry) Check(ctx context.Context) error {
 func TestHungRegistry(t *testing.T) {
 	c := unrequired(t, 6*time.Second)
 	synctest.Test(t, func(t *testing.T) {
-		wire.made, wire.bad, wire.n, wire.slow = map[string]*fakeInvoker{}, map[string]int{}, map[string]int{}, nil
+		newWire()
 		registries.list = []*common.URL{providerURL(1, "a", 100)}
 		var hangs atomic.Bool
 		hangs.Store(true)

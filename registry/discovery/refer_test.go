@@ -80,7 +80,7 @@ func init() {
 // TestRefer: the first call finds the first list; two references to one service
 // have a registry object each and the same instances.
 func TestRefer(t *testing.T) {
-	wire.made, wire.bad, wire.n = map[string]*fakeInvoker{}, map[string]int{}, map[string]int{}
+	newWire()
 	registries.list = []*common.URL{providerURL(1, "a", 100), providerURL(2, "b", 100, tag.KeyTag, "gray")}
 	before := len(registries.made)
 	var refs []base.Invoker
@@ -150,7 +150,7 @@ func (r *askedRegistry) UnSubscribe(*common.URL, registry.NotifyListener) error 
 // takes connections but does not answer, and then one reference after the other.
 func TestOneObject(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		wire.made, wire.bad, wire.n, wire.slow = map[string]*fakeInvoker{}, map[string]int{}, map[string]int{}, nil
+		newWire()
 		registries.list = []*common.URL{providerURL(1, "a", 100)}
 		made, deaf := 0, true
 		extension.SetRegistry("askedreg", func(u *common.URL) (registry.Registry, error) {
@@ -195,7 +195,7 @@ func TestOneObject(t *testing.T) {
 // TestReferWhileProvidersCome: a reference's next registry may be added while its
 // first one speaks. For the race detector.
 func TestReferWhileProvidersCome(t *testing.T) {
-	wire.made, wire.bad, wire.n = map[string]*fakeInvoker{}, map[string]int{}, map[string]int{}
+	newWire()
 	registries.list = []*common.URL{providerURL(1, "a", 100)}
 	urls := severalURLs(lossless.Name)
 	invoker := Refer(urls[0])
@@ -255,6 +255,10 @@ func TestUnreachable(t *testing.T) {
 			}()
 			Refer(u)
 		}()
+		references.Lock()
+		left := references.m[u.SubURL].d // the process would have ended
+		references.Unlock()
+		left.Destroy()
 		if want := "graylane: registry " + protocol + "://" + u.Location; len(line) < len(want) || line[:len(want)] != want {
 			t.Errorf("%s: line %q, want it to begin with %q", protocol, line, want)
 		}

@@ -20,7 +20,6 @@ import (
 	"dubbo.apache.org/dubbo-go/v3/protocol/result"
 	"dubbo.apache.org/dubbo-go/v3/registry"
 	"dubbo.apache.org/dubbo-go/v3/remoting"
-	"github.com/dubbogo/gost/log/logger"
 
 	"github.com/graylane/graylane/filter/tag"
 )
@@ -54,6 +53,14 @@ var wire struct {
 	asked int               // calls
 }
 
+// newWire forgets what a former test made and asked for.
+func newWire() {
+	wire.Lock()
+	defer wire.Unlock()
+	wire.made, wire.bad, wire.n, wire.slow = map[string]*fakeInvoker{}, map[string]int{}, map[string]int{}, map[string]time.Duration{}
+	wire.says, wire.fails, wire.asked = map[string]string{}, nil, 0
+}
+
 func (*fakeProtocol) Refer(u *common.URL) base.Invoker {
 	id := u.GetParam(tag.MetaIncarnation, "")
 	wire.Lock()
@@ -72,7 +79,6 @@ func (*fakeProtocol) Refer(u *common.URL) base.Invoker {
 }
 
 func init() {
-	logger.SetLoggerLevel("error")
 	extension.SetProtocol("fakep", func() base.Protocol { return &fakeProtocol{base.NewBaseProtocol()} })
 }
 
@@ -87,8 +93,7 @@ func alive(incarnation string) bool {
 func bubble(t *testing.T, f func(*testing.T, *Directory)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		wire.made, wire.bad, wire.n, wire.slow = map[string]*fakeInvoker{}, map[string]int{}, map[string]int{}, map[string]time.Duration{}
-		wire.says, wire.fails, wire.asked = map[string]string{}, nil, 0
+		newWire()
 		u := registryURL()
 		d := newDirectory(u)
 		d.newSource(u, u.SubURL)

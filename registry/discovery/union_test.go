@@ -319,7 +319,7 @@ func severalURLs(cluster string) (urls []*common.URL) {
 // TestReferSeveral: the registries of one reference share one invoker, and a
 // second reference has its own.
 func TestReferSeveral(t *testing.T) {
-	wire.made, wire.bad, wire.n = map[string]*fakeInvoker{}, map[string]int{}, map[string]int{}
+	newWire()
 	registries.list = []*common.URL{providerURL(1, "a", 100), providerURL(2, "b", 100)}
 	count := func() int {
 		references.Lock()
