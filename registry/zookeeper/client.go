@@ -137,14 +137,31 @@ func (c *client) close() {
 }
 
 // check asks the server for something. It returns nil, or one line with address and
-// cause, as soon as the cause is certain, at the latest with ctx.
+// cause, as soon as the cause is certain, at the latest with ctx. A client that has just
+// lost its connection or its session says that there is no server, whoever listens: that
+// is no cause, and it is asked again.
 func (c *client) check(ctx context.Context) error {
-	if err := center.Dial(ctx, c.servers); err != nil {
-		return fmt.Errorf("zookeeper %s cannot be reached: %w", c.name(), err)
+	for n := 0; ; n++ {
+		if err := center.Dial(ctx, c.servers); err != nil {
+			return fmt.Errorf("zookeeper %s cannot be reached: %w", c.name(), err)
+		}
+		err := c.checkOnce(ctx)
+		if err == nil || errors.Is(err, zk.ErrNoAuth) {
+			return nil
+		}
+		if passing(err) {
+			center.Pause(ctx, n)
+		}
+		if !passing(err) || ctx.Err() != nil {
+			return fmt.Errorf("zookeeper %s does not answer: %w", c.name(), err)
+		}
 	}
+}
+
+func (c *client) checkOnce(ctx context.Context) error {
 	l, err := c.current()
 	if err != nil {
-		return fmt.Errorf("zookeeper %s: %w", c.name(), err)
+		return err
 	}
 	answer := make(chan error, 1)
 	go func() {
@@ -158,10 +175,7 @@ func (c *client) check(ctx context.Context) error {
 	case <-ctx.Done():
 		err = ctx.Err()
 	}
-	if err == nil || errors.Is(err, zk.ErrNoAuth) {
-		return nil
-	}
-	return fmt.Errorf("zookeeper %s does not answer: %w", c.name(), err)
+	return err
 }
 
 // followNode calls tell with what a node holds, nil if there is none, as soon as it is

@@ -22,6 +22,7 @@ type front struct {
 
 	mu     sync.Mutex
 	server string // "" while it is silent
+	ends   int    // so many of the next connections are ended at once
 	conns  []net.Conn
 	work   sync.WaitGroup
 }
@@ -60,7 +61,10 @@ func (f *front) serve() {
 		}
 		f.mu.Lock()
 		f.conns = append(f.conns, in)
-		if f.server != "" {
+		if f.ends > 0 {
+			f.ends--
+			_ = in.Close()
+		} else if f.server != "" {
 			if out, err := net.Dial("tcp", f.server); err == nil {
 				f.conns = append(f.conns, out)
 				f.work.Go(func() { pass(in, out) })
@@ -155,6 +159,25 @@ func TestServerComesSilently(t *testing.T) {
 	expect(t, told, "text")
 	t.Logf("told %v after the server had begun to answer", time.Since(began).Round(time.Millisecond))
 	if err := r.Check(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestCheckWhileTheClientIsBack: a client whose connection or session has just ended says
+// that there is no server, although it is there. Check asks on.
+func TestCheckWhileTheClientIsBack(t *testing.T) {
+	s := serve(t, t.TempDir())
+	f := newFront(t)
+	f.ends = 4 // that of Check itself and three of the client's
+	f.open(s.Address())
+	r, err := newRules(at(f.Addr().String()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(r.Close)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := r.Check(ctx); err != nil {
 		t.Error(err)
 	}
 }
