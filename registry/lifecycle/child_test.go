@@ -74,7 +74,7 @@ type provider struct {
 	Hook        string        // "ok" or "fail": a hook before registration
 	OwnSignals  bool          // internal-signal: false, the program's own handler, started by dubbo.Load too
 	Outgoing    time.Duration // a call to others that runs so long, beginning with the test's "call"
-	Context     bool          // served by ServeContext, whose context the test's "cancel" ends
+	Context     bool          // main returns, after Shutdown, when the test says "cancel"; what serves is served by ServeContext until then
 	Manual      bool
 	Delay       time.Duration
 	Timeout     time.Duration // of the registration
@@ -243,14 +243,18 @@ func (p provider) run() {
 	}
 	go p.obey(srv)
 	go p.announce()
+	serves := p.Tri != 0 || p.Dubbo != 0 || p.More // one that only calls has no server to start
 	if p.Context {
-		err := srv.ServeContext(serving)
-		say("served: %v", err)
+		if serves {
+			err := srv.ServeContext(serving)
+			say("served: %v", err)
+		}
+		<-serving.Done()
 		must(Shutdown(context.Background()))
 		say("shut down")
 		return
 	}
-	if p.Tri != 0 || p.Dubbo != 0 || p.More { // one that only calls has no server to start
+	if serves {
 		must(srv.Serve())
 	}
 	select {} // the signal handler ends the process

@@ -78,6 +78,10 @@ func OnStopped(hook func()) {
 // it. So a main whose Server.ServeContext returned because its ctx ended must
 // call Shutdown(context.Background()) before it returns, or the drain is cut off.
 //
+// A main that returns by itself, such as that of a job, defers it: its calls end, and the
+// providers that it has called hear that it does; else each of them that leaves within five
+// minutes waits for it as long as its notice.
+//
 // A program with shutdown.internal-signal false calls it from its own signal
 // handler and ends afterwards.
 func Shutdown(ctx context.Context) error {

@@ -247,6 +247,24 @@ func TestConsumerOnly(t *testing.T) {
 			t.Errorf("the process did not wait for its call:\n%s", lines)
 		}
 	})
+	t.Run("main returns without a signal", func(t *testing.T) {
+		t.Parallel()
+		c := start(t, provider{Outgoing: 800 * time.Millisecond, Context: true, Shutdown: quick})
+		c.await("SAY ready")
+		c.tell("call")
+		c.await("SAY calling")
+		c.tell("cancel")
+		c.exit(0)
+		at := -1
+		for _, line := range []string{"SAY call ended", "SAY stopped", "SAY shut down"} {
+			lines := strings.Join(c.all(), "\n")
+			if next := strings.Index(lines, line); next <= at {
+				t.Errorf("%q is missing or too early:\n%s", line, lines)
+			} else {
+				at = next
+			}
+		}
+	})
 	t.Run("a call that does not return", func(t *testing.T) {
 		t.Parallel()
 		s := quick
