@@ -28,6 +28,9 @@ const (
 	sayTimeout  = 1500 * time.Millisecond
 	sayPause    = 50 * time.Millisecond
 	saidTimeout = 2*sayTimeout + sayPause
+	// echoRedraws is more than calls draw again, see [connect.Redraws]: there is no other
+	// endpoint to go to, and it is done once a leave.
+	echoRedraws = 64
 )
 
 // Words counts what this caller had to say to providers that leave, or of its own end.
@@ -108,7 +111,7 @@ func echo(ctx context.Context, e *endpoint.Endpoint, state string) (result.Resul
 		if res == nil {
 			return nil, errors.New("no result")
 		}
-		if err := res.Error(); err == nil || err.Error() != connect.Stale || n >= connect.Redraws || ctx.Err() != nil {
+		if err := res.Error(); err == nil || err.Error() != connect.Stale || n >= echoRedraws || ctx.Err() != nil {
 			return res, err
 		}
 	}

@@ -68,8 +68,8 @@ func TestSay(t *testing.T) {
 		took    time.Duration
 	}{
 		{"at once", nil, false, true, Words{}, 0},
-		{"closed connections", times(connect.Redraws, stale), false, true, Words{}, 0},
-		{"nothing but closed connections, for a moment", times(connect.Redraws+1, stale), false, true, Words{Again: 1}, sayPause},
+		{"closed connections", times(echoRedraws, stale), false, true, Words{}, 0},
+		{"nothing but closed connections, for a moment", times(echoRedraws+1, stale), false, true, Words{Again: 1}, sayPause},
 		{"an error", times(1, fails), false, true, Words{Again: 1}, sayPause},
 		{"a panic of the client", times(1, panics), false, true, Words{Again: 1}, sayPause},
 		{"no result", times(1, nothing), false, true, Words{Again: 1}, sayPause},
