@@ -76,7 +76,7 @@ func (r *relay) connections() int {
 	return len(r.open) / 2
 }
 
-// Steps of this test, with a real provider and dubbo-go's client, which has two of its
+// Steps of this test, with a real provider and dubbo-go's client, which has three of its
 // sixteen connections when one of them is closed:
 //  1. for a while the client goes on drawing the closed one;
 //  2. each call reaches the provider all the same, once, and none counts as failed.
@@ -93,9 +93,9 @@ func TestClosedConnectionIsDrawnAgain(t *testing.T) {
 	inv := dubbo.NewDubboInvoker(u, ex)
 	e := lane(t, inv, incarnation(2100))
 	ref := newReference(t, k, p.name, "5s", e)
-	for deadline := time.Now().Add(20 * time.Second); r.connections() < 2; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(20 * time.Second); r.connections() < 3; time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatal("the client has no second connection")
+			t.Fatal("the client has no third connection")
 		}
 	}
 	if !r.cut() {
