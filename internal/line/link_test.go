@@ -40,6 +40,7 @@ func (r *remote) Close() {
 	}
 	r.closed.Add(1)
 }
+
 func (r *remote) IsAvailable() bool {
 	if r.hangs != nil {
 		<-r.hangs
