@@ -3,10 +3,13 @@
 package rulecenter_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
 // Where operators put overrides of the application web, and of the service.
@@ -68,6 +71,7 @@ func TestOverrides(t *testing.T) {
 // texts when a reference is made, applies none of them to it.
 func TestOverridesOfPlainDubbo(t *testing.T) {
 	w := newWorld(t)
+	w.registered(t) // a provider that comes later may stay unknown to dubbo-go's own etcd parts
 	center := fmt.Sprintf("  config-center: { protocol: etcdv3, address: \"%s\", timeout: 5s }\n", w.registry.Endpoint())
 	for _, key := range []string{appOverrides, serviceOverrides} {
 		put(t, w.registry.Endpoint(), key, override(key, w.b, "weight: \"0\""))
@@ -86,6 +90,25 @@ func TestOverridesOfPlainDubbo(t *testing.T) {
 			t.Errorf("%s: %q, want %q", mode, line, want)
 		}
 	}
+}
+
+// registered waits until both providers are in the registry.
+func (w *world) registered(t *testing.T) {
+	t.Helper()
+	c, err := clientv3.New(clientv3.Config{Endpoints: []string{w.registry.Endpoint()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close() }()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	const instances = "/services/order/"
+	for range c.Watch(ctx, instances, clientv3.WithPrefix(), clientv3.WithCreatedNotify()) {
+		if got, err := c.Get(ctx, instances, clientv3.WithPrefix(), clientv3.WithCountOnly()); err == nil && got.Count >= 2 {
+			return
+		}
+	}
+	t.Fatalf("fewer than two providers below %s within %v", instances, patience)
 }
 
 // TestOverridesOfALateCentre: a centre that was down at the start, over etcd and

@@ -3,6 +3,7 @@
 package rulecenter
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -106,6 +107,13 @@ func TestOrder(t *testing.T) {
 		if a.told(step.group, step.text); w.tag() != step.want {
 			t.Errorf("step %d: %q, want %q", n, w.tag(), step.want)
 		}
+	}
+}
+
+// TestOneLine: the faults of a text are one line in the log.
+func TestOneLine(t *testing.T) {
+	if got := oneLine(errors.Join(errors.New("force: line 1"), errors.New("tags: line 2\r\n3"))); got != "force: line 1; tags: line 2; 3" {
+		t.Errorf("%q", got)
 	}
 }
 
