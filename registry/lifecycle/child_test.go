@@ -36,7 +36,6 @@ import (
 	_ "dubbo.apache.org/dubbo-go/v3/proxy/proxy_factory"
 	"dubbo.apache.org/dubbo-go/v3/registry"
 	_ "dubbo.apache.org/dubbo-go/v3/registry/servicediscovery"
-	_ "dubbo.apache.org/dubbo-go/v3/registry/zookeeper"
 	"dubbo.apache.org/dubbo-go/v3/remoting"
 	"dubbo.apache.org/dubbo-go/v3/server"
 	"dubbo.apache.org/dubbo-go/v3/tls"
@@ -48,8 +47,9 @@ import (
 	"github.com/graylane/graylane/filter/shutdown"
 	"github.com/graylane/graylane/internal/conf"
 	"github.com/graylane/graylane/registry/discovery"
-	_ "github.com/graylane/graylane/registry/etcd"  // instead of dubbo-go's
-	_ "github.com/graylane/graylane/registry/nacos" // instead of dubbo-go's
+	_ "github.com/graylane/graylane/registry/etcd"      // instead of dubbo-go's
+	_ "github.com/graylane/graylane/registry/nacos"     // instead of dubbo-go's
+	_ "github.com/graylane/graylane/registry/zookeeper" // instead of dubbo-go's, but see ownZooKeeper
 )
 
 // dubbo-go shuts down once a process, so each provider of these tests is one: the
