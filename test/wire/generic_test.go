@@ -63,7 +63,7 @@ func dying(t *testing.T) (addr string, die func()) {
 		_, _ = io.Copy(io.Discard, c)
 		_ = c.Close()
 	}()
-	undo := impatient(1)
+	undo := impatient()
 	return l.Addr().String(), func() {
 		undo()
 		_ = l.Close()

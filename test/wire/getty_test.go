@@ -118,7 +118,7 @@ func TestGettyTexts(t *testing.T) {
 		}
 	})
 	t.Run("connection lost", func(t *testing.T) {
-		defer impatient(1)()
+		defer impatient()()
 		lose := func() *gettyRig {
 			l := must(net.Listen("tcp", "127.0.0.1:0"))(t)
 			g := newGettyRig(t, l.Addr().String(), false, 2)
@@ -175,7 +175,7 @@ func TestGettyTexts(t *testing.T) {
 		}
 		said.hear.Store(&hear)
 		defer said.hear.Store(nil)
-		defer impatient(1)()
+		defer impatient()()
 		g := newGettyRig(t, addr, false, 8)
 		select {
 		case <-removed:
@@ -250,11 +250,11 @@ func connections(n int) (undo func()) {
 	return func() { getty.SetClientConf(*getty.GetDefaultClientConfig()) }
 }
 
-// impatient has clients that are made until it is undone make so many connections, and
+// impatient has clients that are made until it is undone make one connection, and
 // give one up on which nothing came for 200 ms.
-func impatient(connections int) (undo func()) {
+func impatient() (undo func()) {
 	c := *getty.GetDefaultClientConfig()
-	c.ConnectionNum = connections
+	c.ConnectionNum = 1
 	c.HeartbeatPeriod, c.HeartbeatTimeout, c.SessionTimeout = "100ms", "100ms", "200ms"
 	getty.SetClientConf(c)
 	return func() { getty.SetClientConf(*getty.GetDefaultClientConfig()) }

@@ -85,7 +85,7 @@ func TestLostThatMoment(t *testing.T) {
 	}
 	said.hear.Store(&hear)
 	defer said.hear.Store(nil)
-	undo := impatient(1)
+	undo := impatient()
 
 	i, sibling := k.refer(t, healthy.name, addr, "5s"), k.refer(t, healthy.name, addr, "5s")
 	bad := lane(t, i, incarnation(14000))

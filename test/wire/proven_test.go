@@ -53,7 +53,7 @@ func TestProvenThenSilent(t *testing.T) {
 					go swallow(c, p)
 				}
 			}()
-			undo := impatient(1)
+			undo := impatient()
 			i := connect.New(k.refer(t, healthy.name, addr, "3s"))
 			undo()
 			defer i.Destroy()

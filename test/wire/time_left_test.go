@@ -22,7 +22,7 @@ func (k kind) unanswered(t *testing.T, service string) base.Invoker {
 	t.Helper()
 	l := must(net.Listen("tcp", "127.0.0.1:0"))(t)
 	addr := l.Addr().String()
-	undo := impatient(1)
+	undo := impatient()
 	i := connect.New(k.refer(t, service, addr, "20s")) // dubbo's must connect once
 	undo()
 	if k.protocol == constant.DubboProtocol {
