@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//nolint:thelper // the functions run in a bubble are the tests themselves
 package discovery
 
 import (
@@ -122,7 +121,7 @@ func TestHungRegistry(t *testing.T) {
 		for _, ref := range refs {
 			ref.Destroy() // so that they do not find it dead again and again
 		}
-		time.Sleep(silentFor - 1)
+		time.Sleep(silentFor - time.Nanosecond)
 		u := registryURL()
 		u.Location = "fake"
 		u.SetParam(constant.RegistryKey, "hungreg")
@@ -130,7 +129,7 @@ func TestHungRegistry(t *testing.T) {
 			t.Errorf("waits again before %v", silentFor)
 		}
 		// 2
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		refs = []base.Invoker{refer("half a minute later", c.Timeout), refer("another", glance)}
 		// 3
 		hangs.Store(false)
