@@ -23,12 +23,19 @@ var confirming = make(chan struct{}, confirmations) //nolint:gochecknoglobals //
 // as long as `notice`. The question is Dubbo's own $echo, which runs no handler;
 // the answer carries the mark, so that all references of this process know. A
 // provider that does not leave, and is only missing from a list, answers without.
-// Over Triple callers are told by the health watch.
+// Over Triple callers are told by the health watch, if they have one, see avow.
 //
 // One that has never answered knows nothing of this caller. More confirmations than fit
 // are left out: the provider then waits. d.mu is held.
 func (d *Directory) confirm(p *provider) {
-	if answered, _ := p.endpoint.Calls(); answered > 0 && !d.question(p, func(bool) {}) {
+	if answered, _ := p.endpoint.Calls(); answered == 0 {
+		return
+	}
+	if p.endpoint.Invoker.GetURL().Protocol == constant.TriProtocol {
+		d.avow(p)
+		return
+	}
+	if !d.question(p, func(bool) {}) {
 		words.unheard.Add(1)
 	}
 }

@@ -4,12 +4,14 @@ package discovery
 
 import (
 	"context"
+	"time"
 
 	"dubbo.apache.org/dubbo-go/v3/common"
 
 	"github.com/graylane/graylane/cluster/endpoint"
 	"github.com/graylane/graylane/filter/tag"
 	"github.com/graylane/graylane/internal/ack"
+	"github.com/graylane/graylane/internal/conf"
 )
 
 // leaving is a provider that said over Triple that it leaves.
@@ -29,11 +31,36 @@ func (l leaving) heed() {
 	if !ok { // it knows no callers
 		return
 	}
-	go func() {
-		ctx, cancel := context.WithTimeout(context.Background(), saidTimeout)
-		defer cancel()
-		say(ctx, l.endpoint, "its leave is known", func(ctx context.Context) error {
-			return ack.Send(ctx, l.url, caller, tag.StateClosing, l.instance.Incarnation)
-		})
-	}()
+	go l.acknowledge(caller)
+}
+
+// acknowledge tells it that this caller, by the name that it has here, sends nothing more.
+func (l leaving) acknowledge(caller string) {
+	ctx, cancel := context.WithTimeout(context.Background(), saidTimeout)
+	defer cancel()
+	say(ctx, l.endpoint, "its leave is known", func(ctx context.Context) error {
+		return ack.Send(ctx, l.url, caller, tag.StateClosing, l.instance.Incarnation)
+	})
+}
+
+// watchTime is how long the health watch of a provider that the registry has taken out
+// may take to say that it leaves.
+const watchTime = 200 * time.Millisecond
+
+// avow tells a provider over Triple that left the registry that this caller knows, where
+// the health watch does not say it. dubbo-go opens one when it connects and never again:
+// it is gone with the first connection, and was never there where the provider named a
+// service to the registry before it served health, as dubbo-go does at interface level. A
+// provider that is only missing from a list does not mind. d.mu is held.
+func (d *Directory) avow(p *provider) {
+	caller, ok := p.endpoint.Caller.(string)
+	if !ok || d.foreign || d.gone || p.replaced || conf.Current().Mode != conf.Enforce {
+		return
+	}
+	l := leaving{p.instance, p.endpoint, p.merged}
+	time.AfterFunc(watchTime, func() {
+		if !l.instance.Closing() {
+			l.acknowledge(caller)
+		}
+	})
 }
