@@ -48,10 +48,9 @@ func (l leaving) acknowledge(caller string) {
 const watchTime = 200 * time.Millisecond
 
 // avow tells a provider over Triple that left the registry that this caller knows, where
-// the health watch does not say it. dubbo-go opens one when it connects and never again:
-// it is gone with the first connection, and was never there where the provider named a
-// service to the registry before it served health, as dubbo-go does at interface level. A
-// provider that is only missing from a list does not mind. d.mu is held.
+// the health watch does not say it: dubbo-go opens one when it connects and never again, so
+// that it is gone with the first connection. A provider that is only missing from a list
+// does not mind. d.mu is held.
 func (d *Directory) avow(p *provider) {
 	caller, ok := p.endpoint.Caller.(string)
 	if !ok || d.foreign || d.gone || p.replaced || conf.Current().Mode != conf.Enforce {

@@ -45,7 +45,10 @@ import (
 
 	"github.com/graylane/graylane/cluster/endpoint"
 	"github.com/graylane/graylane/filter/shutdown"
+	"github.com/graylane/graylane/filter/tag"
+	"github.com/graylane/graylane/internal/ack"
 	"github.com/graylane/graylane/internal/conf"
+	"github.com/graylane/graylane/internal/testkit/ports"
 	"github.com/graylane/graylane/registry/discovery"
 	_ "github.com/graylane/graylane/registry/etcd"      // instead of dubbo-go's
 	_ "github.com/graylane/graylane/registry/nacos"     // instead of dubbo-go's
@@ -379,6 +382,10 @@ func (r *fakeRegistry) IsAvailable() bool   { return true }
 func (r *fakeRegistry) Destroy()            {}
 
 func (r *fakeRegistry) Register(u *common.URL) error {
+	if strings.HasPrefix(r.url.Location, "watched:") { // by a caller that is as quick as can be
+		must(ports.Await(u.Location, patience)) // the port is opened a little later
+		say("health of %s: %v", u.Service(), ack.Send(context.Background(), u, "web-1;?", tag.StateClosing, "?"))
+	}
 	say("register %s %s %s", r.url.Location, u.Service(), params(u))
 	listed.Store(u, r.url.Location)
 	return nil

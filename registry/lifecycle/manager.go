@@ -42,7 +42,8 @@ type manager struct {
 
 	told      atomic.Bool // MarkReady
 	referred  atomic.Bool // all references could serve calls at one time
-	later     atomic.Bool // registrations wait for something: exports do not wait for them
+	direct    atomic.Bool // registrations wait for nothing but the export of all services
+	later     atomic.Bool // they wait for something else: exports do not wait for them
 	shutdowns atomic.Bool // the program called Shutdown
 	signalled atomic.Pointer[os.Signal]
 
@@ -89,11 +90,17 @@ func newManager(gate *shutdown.Gate, settings func() *conf.Config) *manager {
 // level registration (registry.RegistryFactory).
 //
 // dubbo-go asks for them when a server has exported all its services: that, too,
-// must have happened before the process is [Ready].
+// must have happened before the process is [Ready]. Nothing is registered before that.
+// dubbo-go would name a service at interface level before the server serves health, and
+// callers that are quicker would get no health watch: they ask for it once.
 func Registries() []registry.Registry { return process.registries() }
 
 func (m *manager) registries() []registry.Registry {
 	m.exportedOnce.Do(func() { close(m.exported) })
+	if m.direct.Load() && !closed(m.due) {
+		m.openDoor()
+		m.awaitRequired()
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.exporting = false
@@ -102,6 +109,23 @@ func (m *manager) registries() []registry.Registry {
 		out = append(out, r.asRegistry())
 	}
 	return out
+}
+
+// awaitRequired returns when what a server has exported is registered, where it must be, or
+// the process ends.
+func (m *manager) awaitRequired() {
+	c := m.settings().Register
+	if !c.Require {
+		return
+	}
+	for _, r := range m.snapshot() {
+		r.mu.Lock()
+		queue := slices.Clone(r.queue)
+		r.mu.Unlock()
+		for _, t := range queue {
+			_ = r.require(t, c.Timeout) // it ends the process itself
+		}
+	}
 }
 
 // registrarFor returns the registrar of a registry URL as dubbo-go made it. Two

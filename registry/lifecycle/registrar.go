@@ -102,7 +102,7 @@ func (r *registrar) submit(run func(registry.Registry) error) error {
 	r.mu.Unlock()
 	c := r.m.settings().Register
 	switch {
-	case !c.Require:
+	case !c.Require, r.m.direct.Load() && !closed(r.m.due): // see awaitRequired
 		return nil
 	case r.m.later.Load():
 		go func() { _ = r.require(t, c.Timeout) }() // require ends the process itself

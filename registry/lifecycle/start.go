@@ -87,7 +87,10 @@ func (m *manager) install() {
 		extension.AddCustomizers(customizer{m})
 		p := m.preparation()
 		if p.empty() {
-			m.openDoor()
+			m.direct.Store(true)
+			if closed(m.exported) { // by a server before this one
+				m.openDoor()
+			}
 			return
 		}
 		m.later.Store(true)
@@ -146,9 +149,6 @@ func (p *preparation) run(ctx context.Context) error {
 		if err := await(ctx, p.asked); err != nil {
 			return err
 		}
-	}
-	if len(p.round.checks) == 0 && len(p.before) == 0 {
-		return nil
 	}
 	if err := await(ctx, p.exported); err != nil {
 		return err

@@ -329,3 +329,15 @@ func TestUnseenIsNotReady(t *testing.T) {
 	}
 	c.never("SAY ready")
 }
+
+// Who hears of a service from the registry opens a health watch at once, and once: it must
+// be served by then.
+func TestHealthIsServedFirst(t *testing.T) {
+	c := start(t, provider{Tri: ports.Free(), Require: true, Registries: []string{"watched:1"}, Shutdown: quick})
+	if line := c.await("SAY health of " + triService); !strings.HasSuffix(line, ": <nil>") {
+		t.Error(line)
+	}
+	c.await("SAY ready")
+	c.terminate()
+	c.exit(0)
+}
