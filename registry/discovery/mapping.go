@@ -81,16 +81,21 @@ func (a *apps) follow(names *gxset.HashSet) {
 	if news.Empty() {
 		return
 	}
-	listener := a.listener
+	s, listener := a.s, a.listener
 	if !a.known.Empty() && listener == registry.NotifyListener(a.s) { // who listens for all groups tells applications apart
 		joined := a.s.another()
 		if joined == nil {
 			return
 		}
-		listener = joined
+		s, listener = joined, joined
 	}
 	a.known.Add(news.Values()...)
-	a.registry.SubscribeURL(a.s.ref, listener, news)
+	ask := func() error {
+		a.registry.SubscribeURL(a.s.ref, listener, news)
+		return nil
+	}
+	_ = ask()
+	go s.keepAsking(ask) // an instance that comes while dubbo-go subscribes may be in neither its first list nor a push
 }
 
 // another returns a further source that asks the same registry for the same, nil if
