@@ -90,11 +90,8 @@ func (a *apps) follow(names *gxset.HashSet) {
 		s, listener = joined, joined
 	}
 	a.known.Add(news.Values()...)
-	ask := func() error {
-		a.registry.SubscribeURL(a.s.ref, listener, news)
-		return nil
-	}
-	_ = ask()
+	ask := func() { a.registry.SubscribeURL(a.s.ref, listener, news) }
+	ask()
 	go s.keepAsking(ask) // an instance that comes while dubbo-go subscribes may be in neither its first list nor a push
 }
 

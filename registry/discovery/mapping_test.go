@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+//nolint:thelper // the functions run in a bubble are the tests themselves
 package discovery
 
 import (

@@ -114,7 +114,11 @@ func (s *source) follow(timeout time.Duration, once bool) error {
 			logger.Errorf("[graylane] %s: subscription: %v", s.ref.Service(), err)
 		}
 		if application {
-			s.keepAsking(func() error { return s.subscribe(reg, listener) })
+			s.keepAsking(func() {
+				if err := s.subscribe(reg, listener); err != nil {
+					logger.Warnf("[graylane] %s: subscription: %v", s.ref.Service(), err)
+				}
+			})
 		}
 	}()
 	s.atEnd(func() {
@@ -244,16 +248,14 @@ func (s *source) subscribe(reg registry.Registry, listener registry.NotifyListen
 // keepAsking asks again until the registry has said a first word: dubbo-go
 // gives up on a service that no application has been mapped to yet, so that a
 // consumer that starts before its first provider would never see one.
-func (s *source) keepAsking(ask func() error) {
+func (s *source) keepAsking(ask func()) {
 	for pause := redial; ; pause = min(2*pause, askMax) {
 		select {
 		case <-s.first: // or destroyed
 			return
 		case <-time.After(pause):
 		}
-		if err := ask(); err != nil {
-			logger.Warnf("[graylane] %s: subscription: %v", s.ref.Service(), err)
-		}
+		ask()
 	}
 }
 
