@@ -175,12 +175,16 @@ func (m *manager) lookup(u *common.URL) (registry.Registry, error) {
 // openDoor lets registrations begin now.
 func (m *manager) openDoor() { m.dueOnce.Do(func() { close(m.due) }) }
 
+// oneBirth is how long a birth holds for registrations that nobody knows of yet: those at
+// several registries are tried at the same time, and must say the same.
+const oneBirth = time.Second
+
 // begin returns the birth to publish with a registration that is about to be
 // tried. Until one has succeeded the instance has served nobody: it is born anew.
 func (m *manager) begin() birth {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if !m.fixed {
+	if !m.fixed && time.Since(m.birth.start) > oneBirth {
 		m.birth = birth{start: time.Now(), window: m.settings().Warmup.Window}
 	}
 	return m.birth
